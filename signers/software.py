@@ -1,0 +1,187 @@
+"""A block-signing key held in this process, and the key files and variables it comes from.
+
+A key is written as WIF (any version prefix, compressed public key) or as 64 hex digits. No error, representation
+or log line made here ever contains one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shlex
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import wallycore as wally
+
+from signers.base import SignerError, checked_block_signature, checked_text_signature, text_digest
+from signers.ecdsa import compact_to_der
+
+KEY_VARIABLE = "FEDSM_KEY"
+MAX_KEY_FILE_BYTES = 4096
+_HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
+_SIGN_FLAGS = wally.EC_FLAG_ECDSA | wally.EC_FLAG_GRIND_R
+
+
+class SoftwareSigner:
+    """Signs with a 32-byte secret. Signatures are deterministic (RFC 6979) and ground to low R, as nodes make them.
+
+    Raises SignerError ``misconfigured`` if the secret is not a valid secp256k1 key.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret: bytes | None = _valid(bytes(secret))
+        self._public_key = bytes(wally.ec_public_key_from_private_key(self._secret))
+
+    def __repr__(self) -> str:
+        return f"SoftwareSigner(public_key={self._public_key.hex()})"
+
+    @property
+    def public_key(self) -> bytes:
+        """The 33-byte compressed public key."""
+        return self._public_key
+
+    def sign_block(self, digest: bytes, block: bytes) -> bytes:  # noqa: ARG002 - the digest is all a key needs
+        """Strict-DER, low-S, low-R signature over the 32-byte digest. Raises SignerError."""
+        return checked_block_signature(self._public_key, digest, compact_to_der(self._sign(digest)))
+
+    def sign_text(self, text: str) -> bytes:
+        """Compact signature over the "Bitcoin Signed Message" digest of the text. Raises SignerError."""
+        return checked_text_signature(self._public_key, text, self._sign(text_digest(text)))
+
+    def close(self) -> None:
+        """Forget the secret."""
+        self._secret = None
+
+    def _sign(self, digest: bytes) -> bytes:
+        if self._secret is None:
+            raise SignerError("unavailable", "the signer is closed")
+        if len(digest) != wally.EC_MESSAGE_HASH_LEN:
+            raise SignerError("refused", f"a digest to sign has 32 bytes, this one has {len(digest)}")
+        return bytes(wally.ec_sig_from_bytes(self._secret, digest, _SIGN_FLAGS))
+
+
+def load_key(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> bytes:
+    """The 32-byte secret from a key file or, without one, from the variable FEDSM_KEY.
+
+    The file must be a regular file of this user which nobody else may touch. Raises SignerError
+    ``misconfigured`` naming the file or variable and the cure.
+    """
+    if path is not None:
+        return _parse_key(_read_private(path), f"key file {path}")
+    if KEY_VARIABLE not in environ:
+        raise SignerError("misconfigured", f"no signing key: give a key file or set {KEY_VARIABLE}")
+    return _parse_key(environ[KEY_VARIABLE], f"variable {KEY_VARIABLE}")
+
+
+def generate_key() -> bytes:
+    """A new 32-byte secret from the system's random source."""
+    while True:
+        secret = secrets.token_bytes(wally.EC_PRIVATE_KEY_LEN)
+        try:
+            return _valid(secret)
+        except SignerError:
+            continue  # zero or not below the group order: one in 2^128
+
+
+def encode_wif(secret: bytes, prefix: int) -> str:
+    """WIF of a secret for a compressed public key. ``prefix`` is the chain's version byte (Elements: 0xef)."""
+    return str(wally.wif_from_bytes(_valid(secret), prefix, wally.WALLY_WIF_FLAG_COMPRESSED))
+
+
+def write_key_file(path: Path, secret: bytes, prefix: int) -> None:
+    """Write a secret as WIF to a new file with mode 0600, durably. An existing file is never touched.
+
+    Raises SignerError ``misconfigured`` if the file exists or cannot be written.
+    """
+    line = encode_wif(secret, prefix) + "\n"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise SignerError("misconfigured", f"key file {path} exists already and is not overwritten") from None
+    except OSError as error:
+        raise SignerError("misconfigured", f"cannot write key file {path}: {error.strerror}") from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_directory(path.parent)
+    except OSError as error:
+        path.unlink(missing_ok=True)  # ours, made a moment ago, and useless
+        raise SignerError("misconfigured", f"cannot write key file {path}: {error.strerror}") from None
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_private(path: Path) -> str:
+    try:
+        # O_NONBLOCK: opening a FIFO must not hang; the checks are made on what was opened, not on the name.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise SignerError("misconfigured", f"cannot read key file {path}: {error.strerror}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        _check_private(path, os.fstat(file.fileno()))
+        content = file.read(MAX_KEY_FILE_BYTES + 1)
+    if len(content) > MAX_KEY_FILE_BYTES:
+        raise SignerError("misconfigured", f"key file {path} is larger than {MAX_KEY_FILE_BYTES} bytes")
+    return content.decode("ascii", errors="replace")
+
+
+def _check_private(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise SignerError("misconfigured", f"key file {path} is not a regular file")
+    if status.st_uid != os.geteuid():
+        raise SignerError(
+            "misconfigured",
+            f"key file {path} belongs to user {status.st_uid}, not to user {os.geteuid()} who runs this",
+        )
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
+        raise SignerError(
+            "misconfigured",
+            f"key file {path} has mode {mode:04o}, others may touch it; run: chmod 600 {shlex.quote(str(path))}",
+        )
+
+
+def _parse_key(text: str, source: str) -> bytes:
+    text = text.strip()
+    if not text:
+        raise SignerError("misconfigured", f"{source} is empty")
+    try:
+        secret = bytes.fromhex(text) if _HEX_KEY.fullmatch(text) else _decode_wif(text)
+        return _valid(secret)
+    except SignerError as error:
+        raise SignerError("misconfigured", f"{source}: {error.message}") from None
+
+
+def _decode_wif(text: str) -> bytes:
+    """The secret in a WIF string: base58check of version, 32 bytes, and 01 for a compressed public key."""
+    try:
+        payload = bytes(wally.base58check_to_bytes(text))
+    except ValueError:
+        raise SignerError("misconfigured", "neither WIF (bad base58 or checksum) nor 64 hex digits") from None
+    if len(payload) == 33:
+        raise SignerError(
+            "misconfigured",
+            "WIF is for an uncompressed public key; block-signing scripts here hold compressed keys only",
+        )
+    if len(payload) != 34 or payload[-1] != 1:
+        raise SignerError("misconfigured", "base58 is sound but it is not a WIF private key")
+    return payload[1:33]
+
+
+def _valid(secret: bytes) -> bytes:
+    try:
+        wally.ec_private_key_verify(secret)
+    except ValueError:
+        raise SignerError("misconfigured", "the secret is not a valid secp256k1 private key") from None
+    return secret

@@ -1,0 +1,1 @@
+"""The consensus core of fedsm: pure machines, events in and effects out (no I/O, clock, randomness or threads)."""

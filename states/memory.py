@@ -1,0 +1,51 @@
+"""What a member must remember across restarts: the records that the guard stores and gives back."""
+
+from __future__ import annotations
+
+import msgspec
+
+from states.messages import QuorumProof
+
+
+class VoteCast(msgspec.Struct, frozen=True, tag="vote-cast"):
+    """Record: we proposed, prevoted or precommitted this hash (``None``: nil) in (height, round)."""
+
+    kind: str  # "proposal", "prevote" or "precommit"
+    height: int
+    round: int
+    block_hash: str | None
+
+
+class LockTaken(msgspec.Struct, frozen=True, tag="lock-taken"):
+    """Record: we are locked on this block since ``proof.round``; kept whole so that it can be proposed again."""
+
+    height: int
+    block_hash: str
+    block: bytes
+    proof: QuorumProof
+
+
+class BlockDecided(msgspec.Struct, frozen=True, tag="block-decided"):
+    """Record: the certificate for this block was seen; from here on it alone may be signed at this height."""
+
+    height: int
+    block_hash: str
+    block: bytes
+    certificate: QuorumProof
+
+
+Record = VoteCast | LockTaken | BlockDecided
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """The durable marks of one height: votes cast, lock and decision.
+
+    ``fresh``: the guard was empty when the daemon started and nothing was written since, so it cannot tell
+    what this key has done before.
+    """
+
+    height: int
+    votes: tuple[VoteCast, ...] = ()
+    lock: LockTaken | None = None
+    decision: BlockDecided | None = None
+    fresh: bool = False

@@ -1,0 +1,225 @@
+"""Every machine's states and transitions, as data. Tests, diagrams and the machines themselves read this file.
+
+Theory of operation
+-------------------
+There are two flat machines per member. The *round* machine follows one height after another through
+Idle > Propose > CollectSigs > Combine > Submit (> Reissue). While no block is decided it feeds what it hears
+to the *agreement* machine, which is Tendermint's (Buchman, Kwon, Milosevic, "The latest gossip on BFT
+consensus", algorithm 1) with N - Q + 1 in place of f + 1 and Q in place of 2f + 1.
+
+Each event is one trigger of the round machine. What an event makes true may allow further steps; these are
+internal triggers (``begin``, ``decide``, ``fail``, ``combine`` and the agreement's ``review``), fired from the
+machine's own queue until nothing more moves. A row is tried in the order in which it stands here; the first
+row of its trigger and state whose guards all hold is taken. ``dest=None`` is an internal transition: the action
+runs, the state stays.
+
+Guards and actions are named methods of the machine. Guards only look. Actions only compute: they change the
+machine's memory and append effects; nothing here knows a socket, a clock or a disk. No edge exists outside this
+file, and every (state, trigger) pair without an edge stands in the machine's IGNORED table with the reason why
+such an event may be dropped there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Edge(NamedTuple):
+    """One row: on ``trigger`` in ``source``, if all ``guards`` hold, do ``action`` and go to ``dest``.
+
+    ``dest`` None stays in the source state.
+    """
+
+    trigger: str
+    source: str
+    dest: str | None
+    action: str
+    guards: tuple[str, ...] = ()
+
+
+def _rows(
+    trigger: str, sources: tuple[str, ...], dest: str | None, action: str, *guards: str
+) -> tuple[Edge, ...]:
+    return tuple(Edge(trigger, source, dest, action, guards) for source in sources)
+
+
+# --- the round machine
+
+ROUND_STATES = ("Idle", "Propose", "CollectSigs", "Combine", "Submit", "Reissue")
+_UNDECIDED = ("Idle", "Propose", "Reissue")
+_DECIDED = ("CollectSigs", "Combine", "Submit")
+
+ROUND_EDGES: tuple[Edge, ...] = (
+    # A new tip closes the height in every state, whoever brought it about.
+    *_rows("tip_changed", ROUND_STATES, "Reissue", "open_height_and_reissue", "tip_is_new", "reissue_is_due"),
+    *_rows("tip_changed", ROUND_STATES, "Idle", "open_height", "tip_is_new"),
+    *_rows("tip_changed", ROUND_STATES, None, "keep_height"),
+    # Round 0 waits for its slot; a later round follows at once.
+    *_rows("slot_timer", ("Idle", "Reissue"), "Propose", "begin_round", "slot_is_open"),
+    *_rows("slot_timer", ("Idle", "Reissue"), None, "wait_for_slot"),
+    *_rows("begin", ("Idle", "Reissue"), "Propose", "begin_round"),
+    # Agreement: fed in every state, because votes are evidence even when the height is decided.
+    *_rows("proposal", ROUND_STATES, None, "feed_agreement"),
+    *_rows("vote", ROUND_STATES, None, "feed_agreement"),
+    *_rows("block_built", ("Propose",), None, "feed_agreement"),
+    *_rows("block_judged", ROUND_STATES, None, "feed_agreement"),
+    *_rows("agreement_timer", ("Propose",), None, "feed_agreement"),
+    *_rows("fail", ("Propose",), "Idle", "close_round"),
+    *_rows("decide", _UNDECIDED, "CollectSigs", "sign_decided"),
+    # Signatures: each carries the certificate, so one informed member informs all.
+    *_rows("signature", ROUND_STATES, None, "note_signature"),
+    *_rows("digest_signed", _DECIDED, None, "publish_signature"),
+    *_rows("combine", ("CollectSigs",), "Combine", "request_combination", "signatures_suffice"),
+    *_rows("block_combined", ("Combine",), "Submit", "submit_block", "combination_succeeded"),
+    *_rows("block_combined", ("Combine",), "CollectSigs", "drop_combination"),
+    *_rows("block_submitted", ("Submit",), "CollectSigs", "drop_combination", "submission_was_refused"),
+    *_rows("block_submitted", ("Submit",), None, "note_submission"),
+    # What was lost is sent again; what failed is tried again.
+    *_rows("resend_timer", ("Idle", "Reissue"), None, "resend_idle"),
+    *_rows("resend_timer", ("Propose",), None, "resend_votes"),
+    *_rows("resend_timer", ("CollectSigs",), None, "resend_signature"),
+    *_rows("resend_timer", ("Combine",), None, "retry_combination"),
+    *_rows("resend_timer", ("Submit",), None, "retry_submission"),
+    # Others need our help, or tell us where they stand.
+    *_rows("block_request", ROUND_STATES, None, "answer_request"),
+    *_rows("late_message", ROUND_STATES, None, "answer_late"),
+    *_rows("early_message", ROUND_STATES, None, "keep_for_later"),
+    *_rows("heartbeat", ROUND_STATES, None, "note_heartbeat"),
+    *_rows("persist_failed", ROUND_STATES, None, "report_persist_failure"),
+    # Reissuance never holds up blocks: a slot or a round begins over it, and it ends by itself.
+    *_rows("reissue_finished", ("Reissue",), "Idle", "end_reissue"),
+    *_rows("reissue_timer", ("Reissue",), "Idle", "end_reissue"),
+)
+
+ROUND_IGNORED: dict[str, tuple[tuple[str, ...], str]] = {
+    "slot_timer": (("Propose", *_DECIDED), "the round began before its slot; the timer is stale"),
+    "begin": (("Propose", *_DECIDED), "a round is under way or the height is decided"),
+    "block_built": (("Idle", "Reissue", *_DECIDED), "the round that asked for the block is over"),
+    "agreement_timer": (("Idle", "Reissue", *_DECIDED), "the round that set the timer is over"),
+    "fail": (("Idle", "Reissue", *_DECIDED), "no round is under way"),
+    "decide": (_DECIDED, "the height is decided already"),
+    "digest_signed": (_UNDECIDED, "the height that asked for the signature is over"),
+    "combine": ((*_UNDECIDED, "Combine", "Submit"), "nothing is decided yet, or it is combined already"),
+    "block_combined": ((*_UNDECIDED, "CollectSigs", "Submit"), "the answer to an earlier attempt"),
+    "block_submitted": ((*_UNDECIDED, "CollectSigs", "Combine"), "the tip moved before the node answered"),
+    "reissue_finished": (("Idle", "Propose", *_DECIDED), "the next block took precedence"),
+    "reissue_timer": (("Idle", "Propose", *_DECIDED), "the next block took precedence"),
+}
+
+# The timer by which each waiting state of the round machine is left or its work renewed.
+ROUND_TIMEOUTS = {
+    "Idle": "slot_timer",
+    "Propose": "agreement_timer",
+    "CollectSigs": "resend_timer",
+    "Combine": "resend_timer",
+    "Submit": "resend_timer",
+    "Reissue": "reissue_timer",
+}
+
+# --- the agreement machine
+
+AGREEMENT_STATES = (
+    "Waiting",  # the height is open, no round of it is under way
+    "Building",  # we are the proposer and our node builds the block
+    "AwaitProposal",  # the proposer's block has not come yet
+    "Judging",  # our node judges the proposal
+    "Prevoted",
+    "Precommitted",
+    "RoundOver",  # no decision in this round; the next one is known
+    "Decided",
+)
+_VOTING = ("Building", "AwaitProposal", "Judging", "Prevoted", "Precommitted")
+_BEFORE_PREVOTE = ("Building", "AwaitProposal", "Judging")
+_OPEN = ("Waiting", "RoundOver", *_VOTING)
+
+AGREEMENT_EDGES: tuple[Edge, ...] = (
+    *_rows("open", AGREEMENT_STATES, "Decided", "reset", "decision_is_remembered"),
+    *_rows("open", AGREEMENT_STATES, "Waiting", "reset"),
+    # A round begins; after a restart it is taken up where our recorded votes left it.
+    *_rows("begin", ("Waiting", "RoundOver"), "Precommitted", "resume_round", "precommit_is_cast"),
+    *_rows("begin", ("Waiting", "RoundOver"), "Prevoted", "resume_round", "prevote_is_cast"),
+    *_rows("begin", ("Waiting", "RoundOver"), "AwaitProposal", "propose_again", "may_propose", "has_valid_block"),
+    *_rows("begin", ("Waiting", "RoundOver"), "Building", "request_block", "may_propose"),
+    *_rows("begin", ("Waiting", "RoundOver"), "AwaitProposal", "await_proposal"),
+    # What is heard is recorded, in every state; what follows from it is decided by "review" below.
+    *_rows("built", ("Building",), "AwaitProposal", "propose_block"),
+    *_rows("proposal", AGREEMENT_STATES, None, "record_proposal"),
+    *_rows("prevote", AGREEMENT_STATES, None, "record_vote"),
+    *_rows("precommit", AGREEMENT_STATES, None, "record_vote"),
+    *_rows("certificate", AGREEMENT_STATES, None, "record_certificate"),
+    *_rows("judged", AGREEMENT_STATES, None, "record_verdict"),
+    # A certificate decides in any state, but only a block that our own node found valid.
+    *_rows("review", _OPEN, "Decided", "decide", "certified_block_is_valid"),
+    *_rows("review", _OPEN, None, "judge_certified", "certified_block_is_unjudged"),
+    # Tendermint's round skip: N - Q + 1 others are ahead of us.
+    *_rows("review", _VOTING, "RoundOver", "join_later_round", "others_are_ahead"),
+    # Prevote: for the proposal if our node and our lock allow it, else nil.
+    *_rows("review", ("AwaitProposal",), "Judging", "judge_proposal", "proposal_is_unjudged"),
+    *_rows("review", ("AwaitProposal", "Judging"), "Prevoted", "prevote_proposal", "proposal_is_acceptable"),
+    *_rows("review", ("AwaitProposal", "Judging"), "Prevoted", "prevote_nil", "proposal_is_refused"),
+    # Precommit: lock on what Q members prevoted; nil if Q prevoted nil.
+    *_rows("review", ("Prevoted",), "Precommitted", "lock_and_precommit", "prevotes_agree_on_valid_block"),
+    *_rows("review", ("Prevoted",), "Precommitted", "precommit_nil", "prevotes_agree_on_nil"),
+    *_rows("review", ("Prevoted",), None, "judge_favourite", "favourite_is_unjudged"),
+    *_rows("review", ("Prevoted",), None, "start_prevote_timer", "prevotes_are_split"),
+    *_rows("review", ("Precommitted",), None, "note_valid_block", "favourite_is_newly_valid"),
+    # The round is over when Q precommits are nil, or some time after Q precommits that disagree.
+    *_rows("review", _VOTING, "RoundOver", "end_round", "precommits_agree_on_nil"),
+    *_rows("review", _VOTING, None, "start_precommit_timer", "precommits_are_split"),
+    # Time.
+    *_rows("propose_timer", _BEFORE_PREVOTE, "Prevoted", "prevote_nil"),
+    *_rows("prevote_timer", ("Prevoted",), "Precommitted", "precommit_nil"),
+    *_rows("precommit_timer", _VOTING, "RoundOver", "end_round"),
+    *_rows("resend", _VOTING, None, "resend"),
+)
+
+AGREEMENT_IGNORED: dict[str, tuple[tuple[str, ...], str]] = {
+    "begin": ((*_VOTING, "Decided"), "a round is under way or the height is decided"),
+    "built": (
+        tuple(s for s in AGREEMENT_STATES if s != "Building"),
+        "the proposal's time ran out, or another round began, before our node answered",
+    ),
+    "review": (("Decided",), "a decision is final"),
+    "propose_timer": (
+        ("Waiting", "Prevoted", "Precommitted", "RoundOver", "Decided"),
+        "we prevoted before the time was up",
+    ),
+    "prevote_timer": (
+        ("Waiting", *_BEFORE_PREVOTE, "Precommitted", "RoundOver", "Decided"),
+        "we precommitted before the time was up",
+    ),
+    "precommit_timer": (("Waiting", "RoundOver", "Decided"), "the round ended before the time was up"),
+    "resend": (("Waiting", "RoundOver", "Decided"), "no round is under way"),
+}
+
+# The timer by which each waiting state of the agreement machine is left; while fewer than Q members are heard
+# there is nothing to leave it for, and "resend" keeps asking.
+AGREEMENT_TIMEOUTS = {
+    "Building": "propose_timer",
+    "AwaitProposal": "propose_timer",
+    "Judging": "propose_timer",
+    "Prevoted": "prevote_timer",
+    "Precommitted": "precommit_timer",
+}
+
+
+class MachineTable(NamedTuple):
+    """A machine as data: its name, states (the first is the initial one), edges and ignored pairs."""
+
+    name: str
+    states: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    ignored: dict[str, tuple[tuple[str, ...], str]]
+    timeouts: dict[str, str]
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        """All triggers in order of first appearance."""
+        return tuple(dict.fromkeys(edge.trigger for edge in self.edges))
+
+
+ROUND = MachineTable("round", ROUND_STATES, ROUND_EDGES, ROUND_IGNORED, ROUND_TIMEOUTS)
+AGREEMENT = MachineTable(
+    "agreement", AGREEMENT_STATES, AGREEMENT_EDGES, AGREEMENT_IGNORED, AGREEMENT_TIMEOUTS
+)
+TABLES = (ROUND, AGREEMENT)
