@@ -11,13 +11,16 @@ import re
 import secrets
 import shlex
 import stat
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import wallycore as wally
 
 from signers.base import SignerError, checked_block_signature, checked_text_signature, text_digest
 from signers.ecdsa import compact_to_der
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 KEY_VARIABLE = "FEDSM_KEY"
 MAX_KEY_FILE_BYTES = 4096
@@ -128,9 +131,11 @@ def _read_private(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise SignerError("misconfigured", f"cannot read key file {path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        _check_private(path, os.fstat(file.fileno()))
-        content = file.read(MAX_KEY_FILE_BYTES + 1)
+    try:
+        _check_private(path, os.fstat(descriptor))
+        content = os.read(descriptor, MAX_KEY_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > MAX_KEY_FILE_BYTES:
         raise SignerError("misconfigured", f"key file {path} is larger than {MAX_KEY_FILE_BYTES} bytes")
     return content.decode("ascii", errors="replace")

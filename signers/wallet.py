@@ -7,7 +7,6 @@ a scriptSig in hex: ``00`` and one push for each key it holds. Elements offers i
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -99,7 +98,7 @@ class WalletSigner:
         answer = self._rpc("signmessage", [self._address, text])
         try:
             recoverable = base64.b64decode(answer, validate=True) if isinstance(answer, str) else b""
-        except binascii.Error:
+        except ValueError:
             recoverable = b""
         if len(recoverable) != 1 + COMPACT_LENGTH:
             raise _unexpected("signmessage")
@@ -125,15 +124,16 @@ class WalletSigner:
 def _explain(method: str, error: Exception) -> SignerError:
     """What a failed RPC means for the operator. An exception without a node's error code is a lost connection."""
     code = getattr(error, "code", None)
+    text = " ".join(str(getattr(error, "message", error)).split())
     if not isinstance(code, int):
-        return SignerError("unavailable", f"{method}: the node did not answer: {error or type(error).__name__}")
-    said = f"{method}: node error {code}: {getattr(error, 'message', error)}"
+        return SignerError("unavailable", f"{method}: the node did not answer: {text or type(error).__name__}")
+    said = f"{method}: node error {code}: {text}"
     if code == -25:
         return _explain_verdict(said)
-    kind, text = _TEXTS.get(code, ("unavailable", ""))
+    kind, advice = _TEXTS.get(code, ("unavailable", ""))
     if code == -4 and "type of wallet" in said:
-        text = _DESCRIPTOR_WALLET
-    return SignerError(kind, f"{text} ({said})" if text else said)
+        advice = _DESCRIPTOR_WALLET
+    return SignerError(kind, f"{advice} ({said})" if advice else said)
 
 
 def _explain_verdict(said: str) -> SignerError:

@@ -42,13 +42,14 @@ class Signatures:
 
 
 class ClosedHeight:
-    """The decided block of the last height with its signatures: all that a straggler needs to close it too."""
+    """The decided block of the last height with its signatures: all that a straggler needs to close it too.
 
-    def __init__(
-        self, height: int, block_hash: str, proposal: bytes | None, signatures: tuple[bytes, ...]
-    ) -> None:
+    ``closed_ms`` is our wall clock when it closed.
+    """
+
+    def __init__(self, height: int, closed_ms: int, proposal: bytes | None, signatures: tuple[bytes, ...]) -> None:
         self.height = height
-        self.block_hash = block_hash
+        self.closed_ms = closed_ms
         self.answered: set[int] = set()
         self._proposal = proposal
         self._signatures = signatures

@@ -244,7 +244,7 @@ class Round(TableMachine):
             self._report("fork", detail=f"decided {decision.block_hash}, the tip is {tip.block_hash}")
         proposal = self.agreement.ballots.proposal_envelope_of(decision.block_hash)
         signatures = self._signatures.envelopes(decision.block_hash)
-        self._closed = ClosedHeight(tip.height, decision.block_hash, proposal, signatures)
+        self._closed = ClosedHeight(tip.height, tip.now_ms, proposal, signatures)
 
     def _doubt_memory(self, *, first_height: bool, chain_has_history: bool) -> None:
         """An empty guard on a chain with history sits out the first height it sees (design section 4)."""
@@ -337,9 +337,7 @@ class Round(TableMachine):
         certificate = decision.certificate
         self._effects.append(
             Broadcast(
-                BlockSignature(
-                    self.height, certificate.round, decision.block_hash, event.signature, certificate
-                )
+                BlockSignature(self.height, certificate.round, decision.block_hash, event.signature, certificate)
             )
         )
 
@@ -431,7 +429,9 @@ class Round(TableMachine):
         event, closed = self._event, self._closed
         if not isinstance(event, Received) or closed is None or event.message.height != closed.height:
             return
-        if event.sender != self.settings.member and event.sender not in closed.answered:
+        # Votes that were on their way when the height closed need no answer.
+        grace_ms = 2 * self.settings.timeouts.resend_ms
+        if event.now_ms >= closed.closed_ms + grace_ms and event.sender not in closed.answered:
             closed.answered.add(event.sender)
             self._effects.append(Relay(closed.envelopes()))
 
@@ -448,6 +448,7 @@ class Round(TableMachine):
             self._fresh_members.add(event.sender)
         else:
             self._fresh_members.discard(event.sender)
+        self.answer_late()
         if self.agreement.abstaining and self._others_are_fresh_too():
             self._report("abstention-ended", detail="too few members remember; the height needs our vote")
             self.agreement.stop_abstaining()

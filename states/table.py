@@ -37,9 +37,7 @@ class Edge(NamedTuple):
     guards: tuple[str, ...] = ()
 
 
-def _rows(
-    trigger: str, sources: tuple[str, ...], dest: str | None, action: str, *guards: str
-) -> tuple[Edge, ...]:
+def _rows(trigger: str, sources: tuple[str, ...], dest: str | None, action: str, *guards: str) -> tuple[Edge, ...]:
     return tuple(Edge(trigger, source, dest, action, guards) for source in sources)
 
 
@@ -219,7 +217,5 @@ class MachineTable(NamedTuple):
 
 
 ROUND = MachineTable("round", ROUND_STATES, ROUND_EDGES, ROUND_IGNORED, ROUND_TIMEOUTS)
-AGREEMENT = MachineTable(
-    "agreement", AGREEMENT_STATES, AGREEMENT_EDGES, AGREEMENT_IGNORED, AGREEMENT_TIMEOUTS
-)
+AGREEMENT = MachineTable("agreement", AGREEMENT_STATES, AGREEMENT_EDGES, AGREEMENT_IGNORED, AGREEMENT_TIMEOUTS)
 TABLES = (ROUND, AGREEMENT)

@@ -128,8 +128,9 @@ class Member:
 class Cluster:
     """A federation in one process. ``deliver`` decides the fate of each message: delays in ms, or none."""
 
-    def __init__(self, n: int, m: int, votes: int | None = None, *, interval_ms: int = 1000, seed: int = 0,
-                 history: int = 0) -> None:
+    def __init__(
+        self, n: int, m: int, votes: int | None = None, *, interval_ms: int = 1000, seed: int = 0, history: int = 0
+    ) -> None:
         self.quorum = Quorum(n, m, votes or default_vote_quorum(n, m))
         self.interval_ms = interval_ms
         self.genesis = tuple(f"{i:064x}" for i in range(history + 1))
@@ -176,7 +177,8 @@ class Cluster:
     def describe(self) -> str:
         return ", ".join(
             f"{m.index}: h{m.round.height} r{m.round.round} {m.round.state}/{m.round.agreement.state}"
-            for m in self.members if m.alive
+            for m in self.members
+            if m.alive
         )
 
     # --- effects
@@ -235,7 +237,9 @@ class Cluster:
             if receiver.index == sender:
                 continue
             for delay_ms in self.deliver(sender, receiver.index, wire.message):
-                self.at(delay_ms, lambda r=receiver: r.step(Received(wire.sender, wire.message, envelope, self.now_ms)))
+                self.at(
+                    delay_ms, lambda r=receiver: r.step(Received(wire.sender, wire.message, envelope, self.now_ms))
+                )
 
     def sync(self, index: int) -> None:
         """The member's node catches up with the longest chain, as nodes do among themselves."""

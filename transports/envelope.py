@@ -19,8 +19,8 @@ from typing import Annotated
 
 import msgspec
 import wallycore as wally
-from states.messages import Message
 
+from states.messages import Message
 from transports.limits import (
     MAX_EPOCH,
     MAX_HEIGHT,
@@ -135,7 +135,8 @@ class Sealer:
     """Makes one member's envelopes.
 
     ``identity_secret`` is its 32-byte identity key. ``first_sequence`` must be above every sequence used with
-    this identity before, across restarts too: receivers drop heartbeats that do not advance it.
+    this identity before, across restarts too: receivers drop heartbeats that do not advance it. Raises
+    ValueError for a chain, epoch or sender that no envelope can name.
     """
 
     def __init__(
@@ -148,6 +149,8 @@ class Sealer:
         *,
         max_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
+        if len(chain) != 32 or not 0 <= epoch <= MAX_EPOCH or not 0 <= sender < MAX_MEMBERS:
+            raise ValueError(f"no envelope has chain {chain.hex()}, epoch {epoch}, sender {sender}")
         self._chain = chain
         self._epoch = epoch
         self._sender = sender

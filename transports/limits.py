@@ -18,7 +18,6 @@ from states.messages import (
     Proposal,
     QuorumProof,
 )
-
 from transports.refusals import EnvelopeError
 
 # Consensus caps a serialised block at 4,000,000 bytes (MAX_BLOCK_SERIALIZED_SIZE in Elements and Ocean) and a
@@ -58,6 +57,7 @@ def check_message(message: Message) -> None:
             _require(message.block_hash is None or _is_hash(message.block_hash), "block_hash")
         case BlockRequest():
             _require(_is_hash(message.block_hash), "block_hash")
+            _require(0 <= message.holder < MAX_MEMBERS, "holder")
         case Proposal():
             _check_proposal(message)
         case BlockSignature():

@@ -13,10 +13,10 @@ Reason = Literal[
     "wrong-epoch",
     "unknown-sender",  # no member has this number
     "stale-height",  # below the floor that the engine has set
-    "duplicate",  # these very bytes were opened before
+    "duplicate",  # these very bytes were opened a moment ago
     "replayed",  # a heartbeat that is not newer than the last one of its sender
     "no-identity",  # no identity certificate of the sender (or of a voter in a proof) has arrived yet
-    "old-identity",  # certified once, but replaced by a certificate with a higher serial
+    "other-identity",  # certified, but another key is pinned or certified with a higher serial
     "bad-certificate",  # an identity certificate that the member's block-signing key did not sign
     "bad-signature",
     "unverified-vote",  # a vote in a proof fails against the identity known here; its voter may have a new one

@@ -207,11 +207,12 @@ def parse_header(
 def parse_block(data: bytes, *, height_in_header: bool | None = None) -> Block:
     """Read a whole block; bytes missing or left over are a DecodeError (nodes ignore trailing bytes).
 
-    Transactions are walked through, not checked; their number may be 0, which only a node refuses.
+    Transactions are walked through, not checked, but there must be one: no block is without a coinbase.
     """
     header, offset = parse_header(data, height_in_header=height_in_header, whole_block=True)
     reader = Reader(data, offset)
-    skip_transactions(reader)
+    if skip_transactions(reader) == 0:
+        reader.fail("transactions", "there are none")
     if reader.left:
         reader.fail("end of block", f"{reader.left} bytes too many")
     return Block(header, data[offset:])

@@ -1,0 +1,121 @@
+"""Puts an engine together from its parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedsm.beacon import Beacon
+from fedsm.chains.base import ChainIdentity, ChainProfile, FederationScript
+from fedsm.clock import Clock, SystemClock
+from fedsm.config import DaemonConfig
+from fedsm.engine import Engine, Parts
+from fedsm.errors import FedsmError
+from fedsm.evidence import EvidenceLog
+from fedsm.intake import Intake
+from fedsm.log import Logger
+from fedsm.pace import schedule_for, timeouts_for
+from fedsm.services import BlockPolicy, NodeService, SigningService
+from fedsm.version import __version__
+from signers.base import Signer
+from signers.ecdsa import verify_der
+from signers.guard import Guard
+from states.messages import IdentityCertificate
+from states.quorum import Quorum
+from states.round import Round, Settings
+from transports.envelope import Sealer
+from transports.identity import Identity, load_or_certify, load_or_make_identity
+from transports.nodes import parse_nodes
+from transports.opener import Opener
+from transports.zmq import ZmqTransport
+
+EPOCH = 0
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a daemon stands on once its node has answered and its key is known to be the right one."""
+
+    chain: ChainProfile
+    identity: ChainIdentity
+    federation: FederationScript
+    quorum: Quorum
+    signer: Signer
+    guard: Guard
+    directory: Path
+
+    @property
+    def genesis(self) -> bytes:
+        """The genesis hash in internal byte order."""
+        return bytes.fromhex(self.identity.genesis)[::-1]
+
+
+def assemble(config: DaemonConfig, ground: Ground, log: Logger) -> tuple[Engine, ZmqTransport]:
+    """The engine and its transport, ready to be started.
+
+    Raises FedsmError, TransportError, IdentityError or SignerError.
+    """
+    clock = SystemClock()
+    transport = _transport(config, ground.quorum)
+    own, certificate = _own_identity(config.member, ground, clock)
+    intake = Intake(_opener(ground, certificate), clock, log)
+    settings = Settings(
+        config.member, ground.quorum, schedule_for(config.interval_ms), timeouts_for(config.interval_ms)
+    )
+    core = Round(settings)
+    parts = Parts(
+        core=core,
+        node=NodeService(ground.chain, BlockPolicy(config.window, config.min_tx_age_s, config.proposed), clock),
+        signing=SigningService(ground.guard, ground.signer),
+        guard=ground.guard,
+        transport=transport,
+        # Sequences must rise across restarts: the wall clock, with room for 65536 messages a millisecond.
+        sealer=Sealer(ground.genesis, EPOCH, config.member, own.secret, clock.wall_ms() << 16),
+        intake=intake,
+        beacon=Beacon(core, certificate, __version__, intake.serials),
+        evidence=EvidenceLog(ground.directory / "evidence.jsonl"),
+        clock=clock,
+        log=log,
+    )
+    return Engine(parts, config.member, ground.federation), transport
+
+
+def _transport(config: DaemonConfig, quorum: Quorum) -> ZmqTransport:
+    addresses = parse_nodes(config.nodes, config.member)
+    if len(addresses) != quorum.members:
+        raise FedsmError(
+            f"--nodes names {len(addresses)} members, the chain's block-signing script has {quorum.members}"
+        )
+    return ZmqTransport(addresses, config.member)
+
+
+def _own_identity(member: int, ground: Ground, clock: Clock) -> tuple[Identity, IdentityCertificate]:
+    own = load_or_make_identity(ground.directory)
+    certificate = load_or_certify(
+        ground.directory,
+        ground.signer.sign_text,
+        chain=ground.genesis,
+        member=member,
+        public_key=ground.signer.public_key,
+        identity_key=own.public_key,
+        serial=clock.wall_ms(),
+    )
+    return own, certificate
+
+
+def _opener(ground: Ground, certificate: IdentityCertificate) -> Opener:
+    keys = ground.federation.multisig.public_keys
+
+    def is_signature_of(member: int, block_hash: str, der: bytes) -> bool:
+        return verify_der(keys[member], bytes.fromhex(block_hash)[::-1], der)
+
+    opener = Opener(
+        ground.genesis,
+        EPOCH,
+        keys,
+        ground.quorum.votes,
+        block_hash_of=ground.chain.block_hash,
+        verify_block_signature=is_signature_of,
+    )
+    opener.identities.learn(certificate)  # our own votes come back to us inside certificates
+    return opener

@@ -1,0 +1,76 @@
+"""fedsm federation: who signs, and what the federation withstands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fedsm.chains.base import ChainError
+from fedsm.chains.elements import ElementsChain
+from fedsm.chains.rpc import NodeRpc, RpcError, RpcUnavailable
+from fedsm.chains.script import Multisig, ScriptError, parse_multisig
+from fedsm.cli.options import node_options, option
+from fedsm.errors import FedsmError
+from states.quorum import Quorum, default_vote_quorum
+
+
+@click.command()
+@option("--signblockscript", help="The multisig script (hex); without it the node is asked.")
+@option("--quorum", type=int, help="Votes that decide a block, Q.  [default: max(M, N//2 + 1)]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@node_options
+def federation(signblockscript: str | None, quorum: int | None, as_json: bool, **node: Any) -> None:
+    """Print N, M, Q and the members, and how many may crash or must lie before the federation fails."""
+    script = _parse(signblockscript) if signblockscript is not None else _ask_node(node)
+    try:
+        numbers = Quorum(script.n, script.m, quorum or default_vote_quorum(script.n, script.m))
+    except ValueError as error:
+        raise FedsmError(f"--quorum: {error}") from None
+    if as_json:
+        click.echo(json.dumps(_summary(script, numbers)))
+        return
+    click.echo(
+        f"N = {numbers.members} members, M = {numbers.threshold} block signatures, Q = {numbers.votes} votes"
+    )
+    for member, key in enumerate(script.public_keys):
+        click.echo(f"  member {member}  {key.hex()}")
+    click.echo(f"Blocks go on with up to {numbers.crash_tolerance} members down (N - max(Q, M)).")
+    liars = numbers.equivocators_for_two_decisions
+    click.echo(f"Two blocks can be decided at one height only if {liars} or more members vote two ways (2Q - N).")
+
+
+def _summary(script: Multisig, numbers: Quorum) -> dict[str, object]:
+    return {
+        "n": numbers.members,
+        "m": numbers.threshold,
+        "q": numbers.votes,
+        "members": [{"id": i, "public_key": key.hex()} for i, key in enumerate(script.public_keys)],
+        "crash_tolerance": numbers.crash_tolerance,
+        "equivocators_for_two_decisions": numbers.equivocators_for_two_decisions,
+    }
+
+
+def _parse(script: str) -> Multisig:
+    try:
+        return parse_multisig(bytes.fromhex(script))
+    except (ScriptError, ValueError) as error:
+        raise FedsmError(f"--signblockscript: {error}") from None
+
+
+def _ask_node(node: dict[str, Any]) -> Multisig:
+    cookie: Path | None = node["rpccookiefile"]
+    if cookie is None and (node["rpcuser"] is None or node["rpcpassword"] is None):
+        raise FedsmError("give --signblockscript, or --rpcuser and --rpcpassword or --rpccookiefile of a node")
+    rpc = NodeRpc(
+        f"http://{node['rpcconnect']}:{node['rpcport']}",
+        user=node["rpcuser"],
+        password=node["rpcpassword"],
+        cookie_file=cookie,
+    )
+    try:
+        return ElementsChain(rpc).federation().multisig
+    except (RpcError, RpcUnavailable, ChainError) as error:
+        raise FedsmError(str(error)) from None

@@ -1,0 +1,186 @@
+"""fedsm run: one member's daemon (what fedsm does without a subcommand)."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from fedsm.chains.base import ClockWindow, ProposedParameters
+from fedsm.chains.script import parse_multisig
+from fedsm.cli.options import PROPOSED_PARAMETERS, config_option, node_options, option
+from fedsm.config import DEFAULT_DATA_DIRECTORY, DEFAULT_WINDOW, DaemonConfig, NodeAccess
+from fedsm.daemon import Daemon
+from fedsm.errors import FedsmError
+from fedsm.log import configure, get_logger
+from fedsm.pace import schedule_for
+
+NODES_HELP = 'Addresses of all members in the order of their ids, "host:port,host:port,..."; ours is listened on.'
+NOT_YET = "is not part of this version of fedsm"
+
+
+@click.command()
+@option("--id", "member", type=click.IntRange(0), required=True, help="Our member number, 0 to N-1.")
+@option("--nodes", help=NODES_HELP)
+@node_options
+@option("--blocktime", type=float, default=60.0, show_default=True, help="Block interval in seconds.")
+@option("--key-file", type=click.Path(path_type=Path), help="Block-signing key (WIF or hex), mode 600.")
+@option(
+    "--datadir",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_DATA_DIRECTORY,
+    show_default=True,
+    help="Where guard and identity are kept.",
+)
+@option("--quorum", type=int, help="Votes that decide a block, Q.  [default: max(M, N//2 + 1)]")
+@option("--signblockscript", help="Multisig script (hex) of a P2WSH federation, if the chain does not tell it.")
+@option(
+    "--min-tx-age",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Leave transactions younger than this many seconds out of our proposals.",
+)
+@option(
+    "--max-past",
+    type=click.IntRange(1),
+    default=DEFAULT_WINDOW.max_past_ms // 1000,
+    show_default=True,
+    help="Refuse proposals whose time is more than this many seconds behind our clock.",
+)
+@option(
+    "--max-future",
+    type=click.IntRange(1),
+    default=DEFAULT_WINDOW.max_future_ms // 1000,
+    show_default=True,
+    help="Refuse proposals whose time is more than this many seconds ahead of our clock.",
+)
+@option("--msgtype", "--msg_type", type=click.Choice(["zmq", "kafka"]), help="Transport.  [default: zmq]")
+@option("--hsm", is_flag=False, flag_value="1", help="Sign by HSM (0: do not).")
+@option("--inflationrate", type=float, default=0.0, help="Reissuance: yearly rate.")
+@option("--inflationperiod", type=int, default=0, help="Reissuance: period in blocks.")
+@option("--inflationaddress", default="", help="Reissuance: address that is paid.")
+@option("--reissuancescript", default="", help="Reissuance: script that holds the tokens.")
+@option("--reissuanceprivkey", default="", help="Reissuance: this member's key.")
+@option(
+    "--log-format",
+    type=click.Choice(["auto", "console", "json"]),
+    default="auto",
+    show_default=True,
+    help="Log lines to stderr; auto: console on a terminal, JSON otherwise.",
+)
+@option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="The least level that is logged.",
+)
+@config_option
+@click.pass_context
+def run(ctx: click.Context, /, **given: Any) -> None:
+    """Run a member's daemon next to its node, until SIGTERM or SIGINT."""
+    configure(given["log_format"], given["log_level"])
+    _warn_of_secrets(ctx)
+    _speak_of_missing_features(given)
+    daemon = Daemon(_config(ctx, given))
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        daemon.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    daemon.run()
+
+
+def _config(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:
+    if not given["nodes"]:
+        raise FedsmError("--nodes is missing: the addresses of all members, host:port,host:port,...")
+    interval_ms = round(given["blocktime"] * 1000)
+    try:
+        schedule_for(interval_ms)
+    except ValueError as error:
+        raise FedsmError(f"--blocktime: {error}") from None
+    return DaemonConfig(
+        member=given["member"],
+        nodes=given["nodes"],
+        node=NodeAccess(
+            host=given["rpcconnect"],
+            port=given["rpcport"],
+            user=given["rpcuser"],
+            password=given["rpcpassword"],
+            cookie_file=given["rpccookiefile"],
+            wallet=given["rpcwallet"],
+        ),
+        interval_ms=interval_ms,
+        data_directory=given["datadir"],
+        key_file=given["key_file"],
+        vote_quorum=given["quorum"],
+        witness_script=_hex(given["signblockscript"], "--signblockscript"),
+        min_tx_age_s=given["min_tx_age"],
+        window=ClockWindow(given["max_past"] * 1000, given["max_future"] * 1000),
+        proposed=_proposed(ctx.meta.get(PROPOSED_PARAMETERS)),
+    )
+
+
+def _hex(text: str | None, name: str) -> bytes | None:
+    try:
+        return None if text is None else bytes.fromhex(text)
+    except ValueError:
+        raise FedsmError(f"{name} is not hex") from None
+
+
+def _proposed(table: object) -> ProposedParameters | None:
+    """The [proposed_parameters] of the configuration file: the one dynafed proposal we make and accept.
+
+    It names the next federation by its multisig script: nodes accept a limit below what its signatures take,
+    and such a chain stands still for ever.
+    """
+    if table is None:
+        return None
+    names = {"script", "max_block_witness", "fedpegscript", "extension_space"}
+    if not isinstance(table, dict) or set(table) != names:
+        raise FedsmError(f"[{PROPOSED_PARAMETERS}] must hold exactly {', '.join(sorted(names))}")
+    try:
+        script = parse_multisig(bytes.fromhex(table["script"]))
+        parameters = ProposedParameters(
+            signblockscript=script.p2wsh_program,
+            max_block_witness=int(table["max_block_witness"]),
+            fedpegscript=bytes.fromhex(table["fedpegscript"]),
+            extension_space=tuple(bytes.fromhex(entry) for entry in table["extension_space"]),
+        )
+    except (TypeError, ValueError) as error:
+        raise FedsmError(f"[{PROPOSED_PARAMETERS}]: {error}") from None
+    needed = script.worst_case_size(dynafed=True)
+    if parameters.max_block_witness < needed:
+        raise FedsmError(
+            f"[{PROPOSED_PARAMETERS}]: max_block_witness {parameters.max_block_witness} is too small, "
+            f"signatures for this script can take {needed} bytes"
+        )
+    return parameters
+
+
+def _warn_of_secrets(ctx: click.Context) -> None:
+    """Everybody on the machine can read a command line."""
+    safe_ways = {
+        "rpcpassword": "use --rpccookiefile or the variable FEDSM_RPCPASSWORD",
+        "reissuanceprivkey": "use the variable FEDSM_REISSUANCEPRIVKEY",
+    }
+    for name, advice in safe_ways.items():
+        if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            get_logger().warning("secret_on_command_line", option=f"--{name}", detail=advice)
+
+
+def _speak_of_missing_features(given: dict[str, Any]) -> None:
+    if given["msgtype"] == "kafka":
+        raise FedsmError(f"--msgtype kafka {NOT_YET}: use --msgtype zmq with --nodes")
+    if given["hsm"] not in (None, "0"):
+        raise FedsmError(f"--hsm {NOT_YET}: use --key-file, or the node's wallet")
+    if given["inflationrate"] > 0:
+        get_logger().warning(
+            "reissuance_missing", detail=f"--inflationrate {NOT_YET}: blocks are signed, nothing is reissued"
+        )

@@ -1,0 +1,166 @@
+"""One member's daemon: waits for its node, checks what it is told against the chain, then runs the engine."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+from fedsm.assembly import Ground, assemble
+from fedsm.chains.base import ChainError, ChainIdentity, FederationScript
+from fedsm.chains.elements import ElementsChain
+from fedsm.chains.rpc import NodeRpc, RpcError, RpcUnavailable
+from fedsm.config import GUARD_FILE, DaemonConfig, state_directory
+from fedsm.engine import Engine
+from fedsm.errors import FedsmError
+from fedsm.keys import check_member, open_signer
+from fedsm.log import Logger, get_logger
+from fedsm.tips import TipFollower
+from fedsm.version import __version__
+from signers.base import Signer, SignerError
+from signers.guard import Guard, GuardError
+from states.quorum import Quorum, default_vote_quorum
+from transports.base import TransportError
+from transports.identity import IdentityError
+
+WAIT_S = 0.25
+
+
+class Daemon:
+    """A member's daemon. ``run`` blocks until ``stop`` is called from a signal handler or another thread.
+
+    ``signer`` replaces the key file and the node's wallet; it is closed when ``run`` ends.
+    """
+
+    def __init__(self, config: DaemonConfig, log: Logger | None = None, *, signer: Signer | None = None) -> None:
+        self.config = config
+        self._given_signer = signer
+        self._log = log or get_logger(member=config.member)
+        self._stopping = threading.Event()
+        self._engine: Engine | None = None
+        self._trouble = ""
+
+    def stop(self) -> None:
+        """End ``run`` soon, whatever it is waiting for."""
+        self._stopping.set()
+        if self._engine is not None:
+            self._engine.stop()
+
+    def run(self) -> None:
+        """Work until stopped. Raises FedsmError with one clear line when the daemon cannot or must not go on."""
+        rpc = self._connect()
+        scripts = [self.config.witness_script] if self.config.witness_script is not None else []
+        chain = ElementsChain(rpc, witness_scripts=scripts)
+        found = self._wait_for_node(chain)
+        if found is None:
+            return
+        identity, federation = found
+        self._wrap_member(federation.multisig.n)
+        quorum = self._quorum(federation)
+        signer = self._signer(rpc, federation)
+        try:
+            directory = self._directory(identity, signer)
+            with Guard.open(directory / GUARD_FILE, identity.genesis, signer.public_key) as guard:
+                self._serve(Ground(chain, identity, federation, quorum, signer, guard, directory))
+        except (GuardError, IdentityError, SignerError, TransportError) as error:
+            raise FedsmError(str(error)) from None
+        finally:
+            signer.close()
+
+    # --- before the first round
+
+    def _connect(self) -> NodeRpc:
+        access = self.config.node
+        if access.cookie_file is None and (access.user is None or access.password is None):
+            raise FedsmError("the node needs --rpcuser and --rpcpassword, or --rpccookiefile")
+        return NodeRpc(
+            access.url,
+            user=access.user,
+            password=access.password,
+            cookie_file=access.cookie_file,
+            wallet=access.wallet,
+        )
+
+    def _wait_for_node(self, chain: ElementsChain) -> tuple[ChainIdentity, FederationScript] | None:
+        """The chain and its federation, as soon as the node answers; None if stopped before that."""
+        while not self._stopping.is_set():
+            try:
+                return chain.identify(), chain.federation()
+            except RpcUnavailable as error:
+                if error.kind == "unauthorised" and self.config.node.cookie_file is None:
+                    raise FedsmError(f"{error} (--rpcuser, --rpcpassword)") from None
+                self._say_waiting(str(error))
+            except (RpcError, ChainError) as error:
+                raise FedsmError(f"node at {self.config.node.url}: {error}") from None
+            self._stopping.wait(WAIT_S)
+        return None
+
+    def _say_waiting(self, reason: str) -> None:
+        if reason != self._trouble:
+            self._trouble = reason
+            self._log.warning("waiting_for_node", detail=reason)
+
+    def _wrap_member(self, members: int) -> None:
+        """An --id beyond N - 1 is taken modulo N, as the daemon before fedsm took it."""
+        if self.config.member >= members:
+            wrapped = self.config.member % members
+            self._log.warning("id_wrapped", detail=f"--id {self.config.member} of {members} members is {wrapped}")
+            self.config = replace(self.config, member=wrapped)
+
+    def _signer(self, rpc: NodeRpc, federation: FederationScript) -> Signer:
+        if self._given_signer is None:
+            return open_signer(self.config, rpc, federation)
+        check_member(self.config.member, self._given_signer.public_key, federation.multisig)
+        return self._given_signer
+
+    def _quorum(self, federation: FederationScript) -> Quorum:
+        multisig = federation.multisig
+        if self.config.threshold not in (None, multisig.m):
+            raise FedsmError(
+                f"nsigs is {self.config.threshold}, the chain's block-signing script needs {multisig.m}"
+            )
+        votes = self.config.vote_quorum or default_vote_quorum(multisig.n, multisig.m)
+        try:
+            return Quorum(multisig.n, multisig.m, votes)
+        except ValueError as error:
+            raise FedsmError(f"--quorum: {error}") from None
+
+    def _directory(self, identity: ChainIdentity, signer: Signer) -> Path:
+        directory = state_directory(self.config.data_directory, identity.genesis, signer.public_key)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise FedsmError(f"cannot make the data directory {directory}: {error.strerror}") from None
+        return directory
+
+    # --- at work
+
+    def _serve(self, ground: Ground) -> None:
+        engine, transport = assemble(self.config, ground, self._log)
+        tips = TipFollower(ground.chain, engine.deliver_tip, self._log)
+        self._engine = engine
+        if self._stopping.is_set():
+            return
+        self._announce(ground)
+        try:
+            transport.start(engine.deliver_data)
+            tips.start()
+            engine.run()
+        finally:
+            tips.close()
+            transport.close()
+            self._log.info("stopped")
+
+    def _announce(self, ground: Ground) -> None:
+        self._log.info(
+            "started",
+            version=__version__,
+            chain=ground.identity.chain_name,
+            genesis=ground.identity.genesis,
+            members=ground.quorum.members,
+            threshold=ground.quorum.threshold,
+            quorum=ground.quorum.votes,
+            public_key=ground.signer.public_key.hex(),
+            interval_s=self.config.interval_ms / 1000,
+            guard="empty" if ground.guard.is_empty else "has history",
+        )

@@ -1,0 +1,109 @@
+"""The members of a demo or test federation: keys, addresses, daemons in processes of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from fedsm.chains.script import Multisig
+from fedsm.demo.nodes import NodeAddress
+from fedsm.demo.ports import free_ports
+from fedsm.demo.process import LoggedProcess, LogLine
+from signers.software import SoftwareSigner, write_key_file
+
+WIF_PREFIX = 239
+
+
+def demo_secrets(members: int, seed: str) -> list[bytes]:
+    """Throw-away private keys that follow from a seed, so that a demo can be repeated."""
+    return [hashlib.sha256(f"fedsm demo {seed} {i}".encode()).digest() for i in range(members)]
+
+
+def multisig_of(secrets: list[bytes], threshold: int) -> Multisig:
+    """The M-of-N script of these private keys."""
+    return Multisig(threshold, tuple(SoftwareSigner(secret).public_key for secret in secrets))
+
+
+class Cast:
+    """N daemons. What they log is kept by member and handed to ``on_line``."""
+
+    def __init__(
+        self,
+        secrets: list[bytes],
+        nodes: list[NodeAddress],
+        directory: Path,
+        interval_s: float,
+        *,
+        on_line: Callable[[int, LogLine], None] | None = None,
+        extra: tuple[str, ...] = (),
+    ) -> None:
+        self.addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(len(secrets)))
+        self._changed = threading.Condition()
+        self._lines: dict[int, list[LogLine]] = defaultdict(list)
+        self._on_line = on_line
+        self._directory = directory
+        self._interval_s = interval_s
+        self._extra = extra
+        self.daemons = [self._daemon(i, secret, nodes[i]) for i, secret in enumerate(secrets)]
+
+    def _daemon(self, index: int, secret: bytes, node: NodeAddress) -> LoggedProcess:
+        key_file = self._directory / f"member-{index}.key"
+        write_key_file(key_file, secret, WIF_PREFIX)
+        command = [
+            sys.executable, "-m", "fedsm", "run",
+            "--id", str(index),
+            "--nodes", self.addresses,
+            "--rpcport", str(node.port),
+            "--rpccookiefile", str(node.cookie_file),
+            "--key-file", str(key_file),
+            "--datadir", str(self._directory / f"member-{index}"),
+            "--blocktime", str(self._interval_s),
+            "--log-format", "json",
+            *self._extra,
+        ]  # fmt: skip
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("FEDSM_")}
+        return LoggedProcess(
+            command,
+            self._directory / f"member-{index}.log",
+            lambda line: self._hear(index, line),
+            environment,
+        )
+
+    def start(self) -> None:
+        """Start all daemons."""
+        for daemon in self.daemons:
+            daemon.start()
+
+    def close(self) -> None:
+        """End all daemons."""
+        for daemon in self.daemons:
+            daemon.terminate()
+
+    def lines(self, member: int, event: str | None = None) -> list[LogLine]:
+        """What a member logged so far, all or the lines of one event."""
+        with self._changed:
+            return [line for line in self._lines[member] if event is None or line.get("event") == event]
+
+    def wait_for(self, condition: Callable[[], bool], limit_s: float) -> bool:
+        """Wait until ``condition`` holds, looking again at every log line. False if it never did in time."""
+        end = time.monotonic() + limit_s
+        with self._changed:
+            while not condition():
+                left = end - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(min(left, 0.5))
+        return True
+
+    def _hear(self, index: int, line: LogLine) -> None:
+        with self._changed:
+            self._lines[index].append(line)
+            self._changed.notify_all()
+        if self._on_line is not None:
+            self._on_line(index, line)

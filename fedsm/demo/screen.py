@@ -1,0 +1,93 @@
+"""What the demo shows: a live table on a terminal, plain lines elsewhere, and the summary."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from fedsm.demo.process import LogLine
+from fedsm.demo.verdict import Verdict
+
+
+class Screen:
+    """Follows the daemons' log lines. With ``quiet`` nothing is shown (for --json)."""
+
+    def __init__(self, members: int, *, quiet: bool) -> None:
+        self._console = Console(quiet=quiet, highlight=False)
+        self._lock = threading.Lock()
+        self._rows: list[dict[str, str]] = [{} for _ in range(members)]
+        self._heights: set[int] = set()
+        self._live: Live | None = None
+        self.signers_of: Callable[[str], str] = lambda _: ""
+        if self._console.is_terminal and not quiet:
+            self._live = Live(self._table(), console=self._console, refresh_per_second=8)
+
+    def __enter__(self) -> Screen:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.update(self._table())
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """One line of the plot."""
+        self._console.print(f"  * {text}")
+
+    def hear(self, member: int, line: LogLine) -> None:
+        """Take a log line of a member's daemon."""
+        event = line.get("event")
+        with self._lock:
+            row = self._rows[member]
+            if event == "state":
+                row.update(state=line["state"], height=str(line["height"]), round=str(line["round"]))
+            elif event == "block_accepted":
+                row.update(block=f"{line['height']} {line['hash'][:10]}", signers=self.signers_of(line["hash"]))
+                self._say_block(line, row["signers"])
+            elif event == "started":
+                row.update(state="started")
+            elif event == "stopped":
+                row.update(state="stopped")
+            if self._live is not None:
+                self._live.update(self._table())
+
+    def lost(self, member: int) -> None:
+        """A member was killed."""
+        with self._lock:
+            self._rows[member].update(state="killed")
+
+    def _say_block(self, line: LogLine, signers: str) -> None:
+        if self._live is None and line["height"] not in self._heights:
+            self._heights.add(line["height"])
+            self._console.print(
+                f"block {line['height']:>3}  {line['hash'][:16]}  round {line['round']}  "
+                f"{line['latency_ms']:>5} ms after its slot  signed by {signers}"
+            )
+
+    def _table(self) -> Table:
+        table = Table("member", "state", "height", "round", "last block", "signed by")
+        for member, row in enumerate(self._rows):
+            cells = (row.get(name, "") for name in ("state", "height", "round", "block", "signers"))
+            table.add_row(str(member), *cells)
+        return table
+
+    def summary(self, verdict: Verdict) -> None:
+        """The outcome, in a few lines."""
+        latency = verdict.latency_ms
+        self._console.print(
+            f"\n{verdict.height} blocks by a {verdict.threshold}-of-{verdict.members} federation; "
+            f"slot to acceptance by all: median {latency['median']:.0f} ms, 99th percentile {latency['p99']:.0f} ms"
+        )
+        self._console.print(
+            f"killed {verdict.killed}, restarted {verdict.restarted}, stopped {verdict.stopped}; "
+            f"forks: {verdict.forks}, double signatures: {verdict.double_signatures}"
+        )
+        for fault in verdict.faults:
+            self._console.print(f"FAULT: {fault}")
+        self._console.print("every block verified, no fork" if verdict.ok else "FAILED")

@@ -1,0 +1,8 @@
+"""The error that ends a command: one line for the operator, no traceback."""
+
+from __future__ import annotations
+
+
+class FedsmError(Exception):
+    """Something the operator must change. The message names the cause and what to do; it ends the program
+    with exit status 1."""

@@ -1,0 +1,75 @@
+"""Between transports and engine: only what verifies gets in, and no member can fill the engine's queue."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+from fedsm.clock import Clock
+from fedsm.log import Logger
+from transports.opener import Opened, Opener
+from transports.refusals import EnvelopeError
+
+MAX_PENDING_PER_MEMBER = 512
+# Refusals with the same reason and sender are logged once in this many.
+LOG_EVERY = 1000
+# What happens between honest members every day.
+_ROUTINE = frozenset({"duplicate", "replayed", "stale-height", "no-identity", "other-identity", "unverified-vote"})
+
+
+class Intake:
+    """Admits verified messages, a bounded number of each member at a time. Called from transport threads."""
+
+    def __init__(self, opener: Opener, clock: Clock, log: Logger) -> None:
+        self._opener = opener
+        self._clock = clock
+        self._log = log
+        self._lock = threading.Lock()
+        self._pending: Counter[int] = Counter()
+        self._refused: Counter[tuple[str, int | None]] = Counter()
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many envelopes were refused, by reason."""
+        return {str(reason): count for reason, count in self._opener.counters.refused.items()}
+
+    def serials(self) -> tuple[int, ...]:
+        """The serial of the newest identity certificate held for each member, 0 without one."""
+        return self._opener.identities.serials
+
+    def set_floor(self, height: int) -> None:
+        """Refuse messages for lower heights from now on, except heartbeats."""
+        self._opener.floor = height
+
+    def admit(self, data: bytes) -> Opened | None:
+        """The verified message in ``data``, or None when it is refused (counted, and logged now and then)."""
+        try:
+            with self._lock:
+                opened = self._opener.open(data, self._clock.steady_ms())
+        except EnvelopeError as error:
+            self._note_refusal(error)
+            return None
+        with self._lock:
+            full = self._pending[opened.sender] >= MAX_PENDING_PER_MEMBER
+            self._pending[opened.sender] += 0 if full else 1
+        if full:
+            self._note("queue-full", opened.sender, "")
+            return None
+        return opened
+
+    def release(self, sender: int) -> None:
+        """A message that was admitted has been dealt with."""
+        with self._lock:
+            self._pending[sender] -= 1
+
+    def _note_refusal(self, error: EnvelopeError) -> None:
+        if error.reason not in _ROUTINE:
+            self._note(error.reason, error.offender, error.detail, claimed=error.sender)
+
+    def _note(self, reason: str, member: int | None, detail: str, claimed: int | None = None) -> None:
+        key = (reason, member if member is not None else claimed)
+        self._refused[key] += 1
+        if self._refused[key] % LOG_EVERY == 1:
+            fields = {"member": member, "claimed": claimed, "detail": detail or None, "count": self._refused[key]}
+            known = {name: value for name, value in fields.items() if value is not None}
+            self._log.warning("message_refused", reason=reason, **known)

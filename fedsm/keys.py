@@ -1,0 +1,74 @@
+"""Finds the block-signing key and checks that it is the member's: the wrong key or --id is refused at start."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from fedsm.chains.base import FederationScript
+from fedsm.chains.rpc import NodeRpc, RpcError
+from fedsm.chains.script import Multisig, ScriptError
+from fedsm.config import DaemonConfig
+from fedsm.errors import FedsmError
+from signers.base import Signer, SignerError
+from signers.software import KEY_VARIABLE, SoftwareSigner, load_key
+from signers.wallet import WalletSigner
+
+
+def open_signer(config: DaemonConfig, rpc: NodeRpc, federation: FederationScript) -> Signer:
+    """The member's signer: the key file or variable if there is one, else the node's wallet.
+
+    Raises FedsmError when the key cannot be had or is not the member's.
+    """
+    if config.key_file is None and KEY_VARIABLE not in os.environ:
+        return _wallet_signer(config.member, rpc, federation.multisig)
+    try:
+        signer = SoftwareSigner(load_key(config.key_file))
+    except SignerError as error:
+        raise FedsmError(str(error)) from None
+    check_member(config.member, signer.public_key, federation.multisig)
+    return signer
+
+
+def check_member(member: int, public_key: bytes, multisig: Multisig) -> None:
+    """Raise FedsmError unless ``public_key`` is the member's key in the block-signing script."""
+    try:
+        right = multisig.member_of(public_key)
+    except ScriptError as error:
+        raise FedsmError(f"the key is of no member of this chain's federation: {error}") from None
+    if right != member:
+        raise FedsmError(
+            f"--id {member} is wrong: the key {public_key.hex()} is that of member {right}, use --id {right}"
+        )
+
+
+def _wallet_signer(member: int, rpc: NodeRpc, multisig: Multisig) -> Signer:
+    """A signer on the node's wallet, which must hold the member's key."""
+    try:
+        addresses = [_address(rpc, key) for key in multisig.public_keys]
+        held = [i for i, address in enumerate(addresses) if _is_mine(rpc, address)]
+    except RpcError as error:
+        raise FedsmError(
+            f"no --key-file and no {KEY_VARIABLE}, and the node's wallet cannot sign: {error.message}"
+        ) from None
+    if member not in held:
+        hint = f"it holds that of member {held[0]}, use --id {held[0]}" if held else "use --key-file"
+        raise FedsmError(f"the node's wallet does not hold the block-signing key of member {member}: {hint}")
+    return WalletSigner(
+        rpc.call,
+        multisig.public_keys[member],
+        address=addresses[member],
+        witness_script=multisig.script,
+    )
+
+
+def _address(rpc: NodeRpc, public_key: bytes) -> str:
+    """The key's P2PKH address on the node's chain, by the node's own rules."""
+    described: Any = rpc.call("getdescriptorinfo", [f"pkh({public_key.hex()})"])
+    derived: Any = rpc.call("deriveaddresses", [described["descriptor"]])
+    return str(derived[0])
+
+
+def _is_mine(rpc: NodeRpc, address: str) -> bool:
+    info: Any = rpc.call("getaddressinfo", [address])
+    return bool(info.get("ismine"))

@@ -1,0 +1,36 @@
+"""How long each step may take, derived from the block interval."""
+
+from __future__ import annotations
+
+from states.agreement import Timeouts
+from states.schedule import Schedule
+
+MIN_INTERVAL_MS = 50
+MAX_INTERVAL_MS = 24 * 3600 * 1000
+
+
+def _within(value_ms: int, least_ms: int, most_ms: int) -> int:
+    return max(least_ms, min(value_ms, most_ms))
+
+
+def timeouts_for(interval_ms: int) -> Timeouts:
+    """Time limits for a block interval.
+
+    A quarter of the interval for a proposal leaves room for two more rounds within it. The lower bounds hold
+    for the machines and not for the network: below them a busy host alone would fail rounds. The upper ones
+    hold because a block of 3000 transactions takes a node about 3 s to build and judge.
+    """
+    return Timeouts(
+        propose_ms=_within(interval_ms // 4, 300, 10_000),
+        prevote_ms=_within(interval_ms // 8, 150, 5_000),
+        precommit_ms=_within(interval_ms // 8, 150, 5_000),
+        resend_ms=_within(interval_ms // 8, 200, 1_000),
+        cap_ms=60_000,
+    )
+
+
+def schedule_for(interval_ms: int) -> Schedule:
+    """The slots of a block interval. ValueError when it is not between 50 ms and a day."""
+    if not MIN_INTERVAL_MS <= interval_ms <= MAX_INTERVAL_MS:
+        raise ValueError(f"the block interval is {interval_ms / 1000:g} s; it must lie between 0.05 s and a day")
+    return Schedule(interval_ms)

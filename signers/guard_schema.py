@@ -1,0 +1,202 @@
+"""The guard's SQLite file: layout, creation, opening with its checks, and transactions.
+
+WAL with synchronous=FULL: a transaction is on the disk when COMMIT returns. The file refuses by itself, whatever
+the program does, to change a vote or signature, to hold a signature for an undecided block, or to lower the mark.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from signers.guard_codes import GuardError
+from signers.guard_rows import DamageError, Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FILE_VERSION: Final = 1
+_APPLICATION_ID: Final = 0x66736D67  # "fsmg", in the SQLite header
+_WAL_LIMIT_BYTES: Final = 16 * 1024 * 1024
+_BUSY_SECONDS: Final = 1.0
+# SQLITE_ERROR: a table or column that create() made is not there
+_DAMAGE_CODES: Final = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+FAILURES: Final = (sqlite3.Error, DamageError, UnicodeDecodeError)
+
+_LAYOUT = """
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL
+) STRICT;
+CREATE TABLE votes (
+    height INTEGER NOT NULL, round INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('proposal', 'prevote', 'precommit')),
+    block_hash TEXT, checksum INTEGER NOT NULL,
+    PRIMARY KEY (height, round, kind)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE locks (
+    height INTEGER PRIMARY KEY, block_hash TEXT NOT NULL,
+    block BLOB NOT NULL, proof BLOB NOT NULL, checksum INTEGER NOT NULL
+) STRICT;
+CREATE TABLE decisions (
+    height INTEGER PRIMARY KEY, block_hash TEXT NOT NULL,
+    block BLOB, certificate BLOB, checksum INTEGER NOT NULL,
+    UNIQUE (height, block_hash)
+) STRICT;
+CREATE TABLE signatures (
+    height INTEGER PRIMARY KEY, block_hash TEXT NOT NULL,
+    signature BLOB NOT NULL, checksum INTEGER NOT NULL,
+    FOREIGN KEY (height, block_hash) REFERENCES decisions (height, block_hash)
+) STRICT;
+CREATE TRIGGER votes_are_final BEFORE UPDATE ON votes
+    BEGIN SELECT RAISE(ABORT, 'a vote is final'); END;
+CREATE TRIGGER decisions_are_final BEFORE UPDATE OF height, block_hash ON decisions
+    BEGIN SELECT RAISE(ABORT, 'a decision is final'); END;
+CREATE TRIGGER signatures_are_final BEFORE UPDATE ON signatures
+    BEGIN SELECT RAISE(ABORT, 'a signature is final'); END;
+CREATE TRIGGER mark_only_rises BEFORE UPDATE ON meta
+    WHEN old.name = 'mark' AND CAST(new.value AS INTEGER) < CAST(old.value AS INTEGER)
+    BEGIN SELECT RAISE(ABORT, 'the mark only rises'); END;
+"""
+
+
+def create(path: Path, chain: str, public_key: bytes) -> None:
+    """Make a new, empty guard file, all at once: it appears under its name complete and durable, or not at all.
+
+    Raises GuardError ``write-failed``, or ``corrupt`` if the write-ahead log of a vanished file is still there.
+    """
+    for suffix in ("-wal", "-journal"):  # SQLite would play an orphaned log back into the new file
+        if _sibling(path, suffix).exists():
+            raise corrupt(path, f"it is missing, but its log {path.name}{suffix} is there")
+    draft = _sibling(path, ".new")
+    try:
+        draft.unlink(missing_ok=True)
+        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(draft, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = MEMORY")  # a draft needs no rollback after a crash
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(f"BEGIN; PRAGMA application_id = {_APPLICATION_ID}; {_LAYOUT}")
+            rows = Rows(connection)
+            rows.set_meta("chain", chain)
+            rows.set_meta("public_key", public_key.hex())
+            connection.execute(f"PRAGMA user_version = {FILE_VERSION}")
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+        draft.rename(path)
+        _sync_directory(path.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise GuardError("write-failed", f"cannot create guard file {path}: {_reason(error)}") from error
+
+
+def connect(path: Path, chain: str, public_key: bytes) -> sqlite3.Connection:
+    """Open a guard file for this chain and key and check all of it. Raises GuardError."""
+    try:
+        if path.stat().st_size == 0:
+            raise corrupt(path, "it is empty")
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=_BUSY_SECONDS,
+        )
+    except (OSError, sqlite3.Error) as error:
+        raise GuardError("write-failed", f"cannot open guard file {path}: {_reason(error)}") from error
+    try:
+        _configure(connection)
+        _check_file(connection, path)
+        _check_owner(Rows(connection), path, chain, public_key)
+    except FAILURES as error:
+        connection.close()
+        raise explain(path, error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # no other program reads or writes it meanwhile
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+
+
+def _check_file(connection: sqlite3.Connection, path: Path) -> None:
+    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+        raise corrupt(path, "it is not a guard file")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > FILE_VERSION:
+        raise GuardError(
+            "newer-version", f"guard file {path} has version {version}, this fedsm knows {FILE_VERSION}"
+        )
+    if version < FILE_VERSION:
+        raise corrupt(path, f"there is no version {version}")
+    verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise corrupt(path, " ".join(verdict.split()))
+    Rows(connection).verify()
+
+
+def _check_owner(rows: Rows, path: Path, chain: str, public_key: bytes) -> None:
+    if rows.meta("chain") != chain:
+        raise GuardError("wrong-chain", f"guard file {path} is of chain {rows.meta('chain')}, not {chain}")
+    if rows.meta("public_key") != public_key.hex():
+        raise GuardError(
+            "wrong-key", f"guard file {path} is of key {rows.meta('public_key')}, not {public_key.hex()}"
+        )
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, durable when the block is left without an exception."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # SQLite has rolled back by itself after most failures to write
+            connection.execute("ROLLBACK")
+        raise
+
+
+def explain(path: Path, error: Exception) -> GuardError:
+    """The refusal that stands for one of FAILURES."""
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if isinstance(error, UnicodeDecodeError):
+        return corrupt(path, "text that is not UTF-8")
+    if isinstance(error, DamageError) or primary in _DAMAGE_CODES:
+        return corrupt(path, str(error))
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return GuardError("in-use", f"guard file {path} is open in another program")
+    return GuardError("write-failed", f"guard file {path}: {error}; nothing was signed or changed")
+
+
+def corrupt(path: Path, reason: str) -> GuardError:
+    """Refusal ``corrupt`` with what to do about it."""
+    return GuardError(
+        "corrupt",
+        f"guard file {path} is damaged ({reason}): move {path.name} and {path.name}-wal away,"
+        " then restore the newest export with: fedsm guard import FILE",
+    )
+
+
+def _sibling(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: OSError | sqlite3.Error) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
