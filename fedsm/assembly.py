@@ -14,7 +14,7 @@ from fedsm.errors import FedsmError
 from fedsm.evidence import EvidenceLog
 from fedsm.intake import Intake
 from fedsm.log import Logger
-from fedsm.pace import schedule_for, timeouts_for
+from fedsm.pace import timeouts_for
 from fedsm.services import BlockPolicy, NodeService, SigningService
 from fedsm.version import __version__
 from signers.base import Signer
@@ -23,6 +23,7 @@ from signers.guard import Guard
 from states.messages import IdentityCertificate
 from states.quorum import Quorum
 from states.round import Round, Settings
+from states.schedule import Schedule
 from transports.envelope import Sealer
 from transports.identity import Identity, load_or_certify, load_or_make_identity
 from transports.nodes import parse_nodes
@@ -59,10 +60,8 @@ def assemble(config: DaemonConfig, ground: Ground, log: Logger) -> tuple[Engine,
     transport = _transport(config, ground.quorum)
     own, certificate = _own_identity(config.member, ground, clock)
     intake = Intake(_opener(ground, certificate), clock, log)
-    settings = Settings(
-        config.member, ground.quorum, schedule_for(config.interval_ms), timeouts_for(config.interval_ms)
-    )
-    core = Round(settings)
+    schedule, timeouts = Schedule(config.interval_ms), timeouts_for(config.interval_ms)
+    core = Round(Settings(config.member, ground.quorum, schedule, timeouts))
     parts = Parts(
         core=core,
         node=NodeService(ground.chain, BlockPolicy(config.window, config.min_tx_age_s, config.proposed), clock),

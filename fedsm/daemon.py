@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+import queue
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from fedsm.access import open_rpc
 from fedsm.assembly import Ground, assemble
 from fedsm.chains.base import ChainError, ChainIdentity, FederationScript
 from fedsm.chains.elements import ElementsChain
@@ -22,6 +24,7 @@ from signers.guard import Guard, GuardError
 from states.quorum import Quorum, default_vote_quorum
 from transports.base import TransportError
 from transports.identity import IdentityError
+from transports.nodes import parse_nodes
 
 WAIT_S = 0.25
 
@@ -36,19 +39,26 @@ class Daemon:
         self.config = config
         self._given_signer = signer
         self._log = log or get_logger(member=config.member)
-        self._stopping = threading.Event()
+        self._stopping = False
+        # Unlike an Event, it may be written to in a signal handler whatever the main thread is at.
+        self._wakeup: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._engine: Engine | None = None
         self._trouble = ""
 
     def stop(self) -> None:
-        """End ``run`` soon, whatever it is waiting for."""
-        self._stopping.set()
+        """End ``run`` soon, whatever it is waiting for. Safe in a signal handler."""
+        self._stopping = True
+        self._wakeup.put(None)
         if self._engine is not None:
             self._engine.stop()
 
     def run(self) -> None:
         """Work until stopped. Raises FedsmError with one clear line when the daemon cannot or must not go on."""
-        rpc = self._connect()
+        self._check_nodes()
+        with closing(open_rpc(self.config.node)) as rpc:
+            self._run(rpc)
+
+    def _run(self, rpc: NodeRpc) -> None:
         scripts = [self.config.witness_script] if self.config.witness_script is not None else []
         chain = ElementsChain(rpc, witness_scripts=scripts)
         found = self._wait_for_node(chain)
@@ -69,21 +79,17 @@ class Daemon:
 
     # --- before the first round
 
-    def _connect(self) -> NodeRpc:
-        access = self.config.node
-        if access.cookie_file is None and (access.user is None or access.password is None):
-            raise FedsmError("the node needs --rpcuser and --rpcpassword, or --rpccookiefile")
-        return NodeRpc(
-            access.url,
-            user=access.user,
-            password=access.password,
-            cookie_file=access.cookie_file,
-            wallet=access.wallet,
-        )
+    def _check_nodes(self) -> None:
+        """Refuse a malformed --nodes now, and not only when the node has answered."""
+        nodes = self.config.nodes
+        try:
+            parse_nodes(nodes, self.config.member % (nodes.count(",") + 1))
+        except TransportError as error:
+            raise FedsmError(str(error)) from None
 
     def _wait_for_node(self, chain: ElementsChain) -> tuple[ChainIdentity, FederationScript] | None:
         """The chain and its federation, as soon as the node answers; None if stopped before that."""
-        while not self._stopping.is_set():
+        while not self._stopping:
             try:
                 return chain.identify(), chain.federation()
             except RpcUnavailable as error:
@@ -92,8 +98,12 @@ class Daemon:
                 self._say_waiting(str(error))
             except (RpcError, ChainError) as error:
                 raise FedsmError(f"node at {self.config.node.url}: {error}") from None
-            self._stopping.wait(WAIT_S)
+            self._wait()
         return None
+
+    def _wait(self) -> None:
+        with suppress(queue.Empty):
+            self._wakeup.get(timeout=WAIT_S)
 
     def _say_waiting(self, reason: str) -> None:
         if reason != self._trouble:
@@ -106,6 +116,7 @@ class Daemon:
             wrapped = self.config.member % members
             self._log.warning("id_wrapped", detail=f"--id {self.config.member} of {members} members is {wrapped}")
             self.config = replace(self.config, member=wrapped)
+            self._log = self._log.bind(member=wrapped)
 
     def _signer(self, rpc: NodeRpc, federation: FederationScript) -> Signer:
         if self._given_signer is None:
@@ -139,7 +150,7 @@ class Daemon:
         engine, transport = assemble(self.config, ground, self._log)
         tips = TipFollower(ground.chain, engine.deliver_tip, self._log)
         self._engine = engine
-        if self._stopping.is_set():
+        if self._stopping:
             return
         self._announce(ground)
         try:

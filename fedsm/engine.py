@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from fedsm.beacon import Beacon
-from fedsm.chains.base import FederationScript, Tip
+from fedsm.chains.base import ChainError, FederationScript, Tip
 from fedsm.clock import Clock
 from fedsm.errors import FedsmError
 from fedsm.evidence import EvidenceLog
@@ -36,6 +36,7 @@ from states.effects import (
     ValidateBlock,
 )
 from states.events import DigestSigned, Event, PersistFailed, Received, TimerFired, TipChanged
+from states.memory import Memory
 from states.messages import Heartbeat, Message
 from states.round import Round
 from transports.base import Transport
@@ -73,17 +74,18 @@ class Engine:
         self._member = member
         self._federation = federation
         self._tip: Tip | None = None
-        self._inbox: queue.SimpleQueue[Event | TipNews | Opened | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Event | TipNews | ChainError | Opened | None] = queue.SimpleQueue()
         self._timers: dict[str, tuple[int, SetTimer]] = {}
         self._signing_now: str | None = None
+        self._accused: set[tuple[str, int | None, str]] = set()  # at this height: code, member, detail
         self._node_workers = Workers("node", NODE_THREADS, self._inbox.put)
         self._signer_worker = Workers("signer", 1, self._inbox.put)
         self._journal = Journal(parts.core, parts.log)
 
     # --- entries from other threads
 
-    def deliver_tip(self, news: TipNews) -> None:
-        """The node has a new best block (from the tip follower's thread)."""
+    def deliver_tip(self, news: TipNews | ChainError) -> None:
+        """The node has a new best block, or a chain that cannot be worked (from the tip follower's thread)."""
         self._inbox.put(news)
 
     def deliver_data(self, data: bytes) -> None:
@@ -131,7 +133,9 @@ class Engine:
         waits.append(self._parts.beacon.due_in(now_ms) if self._tip is not None else 1000)
         return max(0, min(waits))
 
-    def _take(self, item: Event | TipNews | Opened) -> None:
+    def _take(self, item: Event | TipNews | ChainError | Opened) -> None:
+        if isinstance(item, ChainError):
+            raise FedsmError(str(item))
         if isinstance(item, Opened):
             self._take_message(item)
         elif isinstance(item, TipNews):
@@ -142,7 +146,7 @@ class Engine:
             self._step(item)
 
     def _take_message(self, opened: Opened) -> None:
-        self._parts.intake.release(opened.sender)
+        self._parts.intake.release(opened)
         if isinstance(opened.message, Heartbeat):
             self._parts.beacon.heard(opened.sender, opened.message, self._parts.clock.steady_ms())
             self._check_rival()
@@ -152,22 +156,38 @@ class Engine:
         """Stop when the others know a newer identity for our key: somebody else runs a daemon with it."""
         if self._parts.beacon.disowned:
             raise FedsmError(
-                f"another daemon runs as member {self._member} with this block-signing key: the others hold a newer "
-                "identity certificate of it; stop one of the two, or correct this clock if there is none"
+                f"another daemon runs as member {self._member} with this block-signing key: the others hold a "
+                "newer identity certificate of it; stop one of the two, or correct this clock if there is none"
             )
 
     def _take_tip(self, news: TipNews) -> None:
         self._check_federation(news)
         self._tip, self._federation = news.tip, news.federation
+        self._accused.clear()
         height = news.tip.height
-        # An empty guard takes note of the first height it is asked about: ask before closing any.
-        memory = self._parts.guard.restore(height + 1)
-        self._parts.guard.close_height(max(0, height - OPEN_HEIGHTS))
+        memory = self._remember(height)
         self._parts.intake.set_floor(height)
         now_ms = self._parts.clock.wall_ms()
         event = TipChanged(height, news.tip.block_hash, news.first_block_time, now_ms, memory)
         self._journal.tip(event)
         self._step(event)
+
+    def _remember(self, height: int) -> Memory:
+        """What the guard holds of the height above this one; lower ones are closed in it.
+
+        While the guard cannot be read or written nothing is known for sure: the machines treat that like an
+        empty guard, and Persist refuses every vote anyway.
+        """
+        memory = Memory(height=height + 1, fresh=True)
+        try:
+            # An empty guard takes note of the first height it is asked about: ask before closing any.
+            memory = self._parts.guard.restore(height + 1)
+            self._parts.guard.close_height(max(0, height - OPEN_HEIGHTS))
+        except GuardError as error:
+            if error.code != "write-failed":
+                raise
+            self._parts.log.error("guard_not_written", height=height, detail=error.message)
+        return memory
 
     def _check_federation(self, news: TipNews) -> None:
         """A rotation to other keys needs another configuration: this daemon must not sign under the new one."""
@@ -179,9 +199,11 @@ class Engine:
 
     def _fire_timers(self) -> None:
         now_ms = self._parts.clock.steady_ms()
-        for name in [name for name, (due_ms, _) in self._timers.items() if due_ms <= now_ms]:
-            _, timer = self._timers.pop(name)
-            self._step(TimerFired(timer.timer, timer.height, timer.round, self._parts.clock.wall_ms()))
+        for name in list(self._timers):
+            due_ms, timer = self._timers[name]
+            if due_ms <= now_ms:  # and not set anew by one that fired before it
+                del self._timers[name]
+                self._step(TimerFired(timer.timer, timer.height, timer.round, self._parts.clock.wall_ms()))
 
     # --- events in, effects out
 
@@ -260,6 +282,12 @@ class Engine:
             self._signer_worker.submit(lambda: signing.sign(effect))
 
     def _report(self, report: Report) -> None:
+        """Log a report and keep its evidence: each case once a height, or a liar could fill the disk."""
+        if report.evidence:
+            case = (report.code, report.member, report.detail)
+            if case in self._accused:
+                return
+            self._accused.add(case)
+            if not self._parts.evidence.add(report):
+                self._parts.log.error("evidence_not_kept", code=report.code, member=report.member)
         self._journal.report(report)
-        if report.evidence and not self._parts.evidence.add(report):
-            self._parts.log.error("evidence_full", code=report.code)

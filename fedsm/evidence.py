@@ -7,7 +7,7 @@ from pathlib import Path
 
 from states.effects import Report
 
-MAX_ENTRIES = 10_000
+MAX_BYTES = 256 * 1024 * 1024  # two proposals of the largest size take 34 MB in hex
 
 
 class EvidenceLog:
@@ -15,12 +15,9 @@ class EvidenceLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._entries = sum(1 for _ in path.open(encoding="ascii")) if path.exists() else 0
 
     def add(self, report: Report) -> bool:
-        """Keep a report. False when the file is full (MAX_ENTRIES) and it was not kept."""
-        if self._entries >= MAX_ENTRIES:
-            return False
+        """Keep a report. False when it was not kept: the file has MAX_BYTES or cannot be written."""
         entry = {
             "code": report.code,
             "member": report.member,
@@ -29,7 +26,12 @@ class EvidenceLog:
             "detail": report.detail,
             "envelopes": [envelope.hex() for envelope in report.evidence],
         }
-        with self._path.open("a", encoding="ascii") as file:
-            file.write(json.dumps(entry) + "\n")
-        self._entries += 1
+        line = json.dumps(entry) + "\n"
+        try:
+            with self._path.open("a", encoding="ascii") as file:
+                if file.tell() + len(line) > MAX_BYTES:
+                    return False
+                file.write(line)
+        except OSError:
+            return False
         return True

@@ -7,10 +7,12 @@ from collections import Counter
 
 from fedsm.clock import Clock
 from fedsm.log import Logger
+from transports.limits import MAX_MESSAGE_BYTES
 from transports.opener import Opened, Opener
 from transports.refusals import EnvelopeError
 
 MAX_PENDING_PER_MEMBER = 512
+MAX_PENDING_BYTES_PER_MEMBER = 4 * MAX_MESSAGE_BYTES
 # Refusals with the same reason and sender are logged once in this many.
 LOG_EVERY = 1000
 # What happens between honest members every day.
@@ -26,12 +28,13 @@ class Intake:
         self._log = log
         self._lock = threading.Lock()
         self._pending: Counter[int] = Counter()
+        self._pending_bytes: Counter[int] = Counter()
         self._refused: Counter[tuple[str, int | None]] = Counter()
 
     @property
     def refused(self) -> dict[str, int]:
         """How many envelopes were refused, by reason."""
-        return {str(reason): count for reason, count in self._opener.counters.refused.items()}
+        return {str(reason): count for reason, count in dict(self._opener.counters.refused).items()}
 
     def serials(self) -> tuple[int, ...]:
         """The serial of the newest identity certificate held for each member, 0 without one."""
@@ -49,18 +52,25 @@ class Intake:
         except EnvelopeError as error:
             self._note_refusal(error)
             return None
-        with self._lock:
-            full = self._pending[opened.sender] >= MAX_PENDING_PER_MEMBER
-            self._pending[opened.sender] += 0 if full else 1
-        if full:
-            self._note("queue-full", opened.sender, "")
+        if not self._reserve(opened.sender, len(data)):
+            self._note("queue-full", None, "", claimed=opened.sender)
             return None
         return opened
 
-    def release(self, sender: int) -> None:
+    def release(self, opened: Opened) -> None:
         """A message that was admitted has been dealt with."""
         with self._lock:
-            self._pending[sender] -= 1
+            self._pending[opened.sender] -= 1
+            self._pending_bytes[opened.sender] -= len(opened.data)
+
+    def _reserve(self, sender: int, size: int) -> bool:
+        """Count a message as pending, if its sender has room for it."""
+        with self._lock:
+            messages, held = self._pending[sender] + 1, self._pending_bytes[sender] + size
+            if messages > MAX_PENDING_PER_MEMBER or held > MAX_PENDING_BYTES_PER_MEMBER:
+                return False
+            self._pending[sender], self._pending_bytes[sender] = messages, held
+            return True
 
     def _note_refusal(self, error: EnvelopeError) -> None:
         if error.reason not in _ROUTINE:

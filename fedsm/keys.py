@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from fedsm.chains.base import FederationScript
-from fedsm.chains.rpc import NodeRpc, RpcError
+from fedsm.chains.rpc import RpcCaller, RpcError, RpcUnavailable
 from fedsm.chains.script import Multisig, ScriptError
 from fedsm.config import DaemonConfig
 from fedsm.errors import FedsmError
@@ -15,7 +15,7 @@ from signers.software import KEY_VARIABLE, SoftwareSigner, load_key
 from signers.wallet import WalletSigner
 
 
-def open_signer(config: DaemonConfig, rpc: NodeRpc, federation: FederationScript) -> Signer:
+def open_signer(config: DaemonConfig, rpc: RpcCaller, federation: FederationScript) -> Signer:
     """The member's signer: the key file or variable if there is one, else the node's wallet.
 
     Raises FedsmError when the key cannot be had or is not the member's.
@@ -42,7 +42,7 @@ def check_member(member: int, public_key: bytes, multisig: Multisig) -> None:
         )
 
 
-def _wallet_signer(member: int, rpc: NodeRpc, multisig: Multisig) -> Signer:
+def _wallet_signer(member: int, rpc: RpcCaller, multisig: Multisig) -> Signer:
     """A signer on the node's wallet, which must hold the member's key."""
     try:
         addresses = [_address(rpc, key) for key in multisig.public_keys]
@@ -51,6 +51,8 @@ def _wallet_signer(member: int, rpc: NodeRpc, multisig: Multisig) -> Signer:
         raise FedsmError(
             f"no --key-file and no {KEY_VARIABLE}, and the node's wallet cannot sign: {error.message}"
         ) from None
+    except RpcUnavailable as error:
+        raise FedsmError(f"the node went away while its wallet was asked for the key: {error}") from None
     if member not in held:
         hint = f"it holds that of member {held[0]}, use --id {held[0]}" if held else "use --key-file"
         raise FedsmError(f"the node's wallet does not hold the block-signing key of member {member}: {hint}")
@@ -62,13 +64,13 @@ def _wallet_signer(member: int, rpc: NodeRpc, multisig: Multisig) -> Signer:
     )
 
 
-def _address(rpc: NodeRpc, public_key: bytes) -> str:
+def _address(rpc: RpcCaller, public_key: bytes) -> str:
     """The key's P2PKH address on the node's chain, by the node's own rules."""
     described: Any = rpc.call("getdescriptorinfo", [f"pkh({public_key.hex()})"])
     derived: Any = rpc.call("deriveaddresses", [described["descriptor"]])
     return str(derived[0])
 
 
-def _is_mine(rpc: NodeRpc, address: str) -> bool:
+def _is_mine(rpc: RpcCaller, address: str) -> bool:
     info: Any = rpc.call("getaddressinfo", [address])
     return bool(info.get("ismine"))

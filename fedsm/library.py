@@ -16,6 +16,7 @@ from fedsm.config import DEFAULT_DATA_DIRECTORY, DEFAULT_INTERVAL_MS, DEFAULT_RP
 from fedsm.daemon import Daemon
 from fedsm.errors import FedsmError
 from fedsm.log import get_logger
+from fedsm.pace import interval_of
 from signers.base import Signer
 from signers.software import SoftwareSigner, encode_wif, generate_key
 
@@ -49,7 +50,8 @@ class BlockSigning(threading.Thread):
     ``conf`` holds id, rpcuser and rpcpassword (or rpccookiefile), and may hold rpcconnect, rpcport, blocktime
     (seconds), keyfile, datadir and nsigs, which must then be the chain's M. ``nodes`` lists the members'
     addresses "host:port". ``signer`` replaces key file and node wallet. After the thread has ended, ``error``
-    is the FedsmError that ended it, or None if it was stopped.
+    is the FedsmError that ended it, or None if it was stopped. Raises ValueError for a block time out of range
+    and for what is not part of this version: reissuance, kafka.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ def _config(conf: Mapping[str, Any], nodes: Sequence[str]) -> DaemonConfig:
             password=conf.get("rpcpassword"),
             cookie_file=None if cookie is None else Path(cookie),
         ),
-        interval_ms=round(float(conf["blocktime"]) * 1000) if "blocktime" in conf else DEFAULT_INTERVAL_MS,
+        interval_ms=interval_of(float(conf["blocktime"])) if "blocktime" in conf else DEFAULT_INTERVAL_MS,
         data_directory=Path(conf.get("datadir", DEFAULT_DATA_DIRECTORY)),
         key_file=None if key_file is None else Path(key_file),
         threshold=conf.get("nsigs"),

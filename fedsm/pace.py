@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from states.agreement import Timeouts
-from states.schedule import Schedule
 
 MIN_INTERVAL_MS = 50
 MAX_INTERVAL_MS = 24 * 3600 * 1000
@@ -29,8 +28,8 @@ def timeouts_for(interval_ms: int) -> Timeouts:
     )
 
 
-def schedule_for(interval_ms: int) -> Schedule:
-    """The slots of a block interval. ValueError when it is not between 50 ms and a day."""
-    if not MIN_INTERVAL_MS <= interval_ms <= MAX_INTERVAL_MS:
-        raise ValueError(f"the block interval is {interval_ms / 1000:g} s; it must lie between 0.05 s and a day")
-    return Schedule(interval_ms)
+def interval_of(seconds: float) -> int:
+    """A block interval in milliseconds. ValueError when it is not between 50 ms and a day."""
+    if not MIN_INTERVAL_MS <= seconds * 1000 <= MAX_INTERVAL_MS:  # also what is not a number
+        raise ValueError(f"the block interval is {seconds:g} s; it must lie between 0.05 s and a day")
+    return round(seconds * 1000)

@@ -90,4 +90,8 @@ class SigningService:
             return DigestSigned(effect.height, effect.block_hash, None, f"{error.code}: {error}")
         except SignerError as error:
             return DigestSigned(effect.height, effect.block_hash, None, f"{error.kind}: {error}")
+        except Exception as error:  # noqa: BLE001 - a signer may come from outside, and must be asked again
+            return DigestSigned(
+                effect.height, effect.block_hash, None, f"unexpected {type(error).__name__}: {error}"
+            )
         return DigestSigned(effect.height, effect.block_hash, signature)

@@ -28,10 +28,12 @@ class TipNews(NamedTuple):
 class TipFollower:
     """Calls ``deliver`` with each new best block, beginning with the present one.
 
-    While the node is away or syncing it says so once, waits, and goes on by itself.
+    While the node is away or syncing it says so once, waits, and goes on by itself. A chain that cannot be
+    worked with any more (its signers changed to a script that is not known here) is delivered as the ChainError
+    that says so, and ends the following.
     """
 
-    def __init__(self, chain: ChainProfile, deliver: Callable[[TipNews], None], log: Logger) -> None:
+    def __init__(self, chain: ChainProfile, deliver: Callable[[TipNews | ChainError], None], log: Logger) -> None:
         self._chain = chain
         self._deliver = deliver
         self._log = log
@@ -57,8 +59,13 @@ class TipFollower:
                 tip = self._next_tip(tip)
                 if tip is not None:
                     self._announce(tip)
-            except (RpcUnavailable, RpcError, ChainError) as error:
-                self._say("node_unavailable", str(error))
+            except ChainError as error:
+                self._deliver(error)
+                return
+            except (RpcUnavailable, RpcError) as error:
+                if self._stop.is_set():
+                    return  # the connection was closed under us
+                self._say("node_unavailable", str(error), about=str(error))
                 tip = None
                 self._stop.wait(backoff_s)
                 backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
@@ -87,7 +94,8 @@ class TipFollower:
         self._last = tip.block_hash
         self._deliver(TipNews(tip, federation, self._first_block_time))
 
-    def _say(self, event: str, detail: str) -> None:
-        if self._trouble != event + detail:
-            self._trouble = event + detail
+    def _say(self, event: str, detail: str, *, about: str = "") -> None:
+        """Log a trouble, unless it is still the one that was logged last (the same event and ``about``)."""
+        if self._trouble != event + about:
+            self._trouble = event + about
             self._log.warning(event, detail=detail)

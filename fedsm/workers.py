@@ -6,9 +6,13 @@ import queue
 import threading
 from collections.abc import Callable
 
+import structlog
+
 from states.events import Event
 
 Job = Callable[[], Event]
+
+log = structlog.get_logger(__name__)
 
 
 class Workers:
@@ -40,4 +44,10 @@ class Workers:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            self._deliver(job())
+            try:
+                event = job()
+            except Exception:
+                # A fault of ours must cost one answer and not the thread; the machines' timeouts get over it.
+                log.exception("worker_failed", worker=threading.current_thread().name)
+            else:
+                self._deliver(event)

@@ -70,6 +70,15 @@ class Guard:
             use.release()
             raise
 
+    @classmethod
+    def open_existing(cls, path: Path) -> Guard:
+        """Open the guard file at ``path`` for whatever chain and key it belongs to (for tools, not for daemons).
+
+        Raises GuardError as ``open`` does, and ``write-failed`` if there is no such file.
+        """
+        chain, public_key = guard_schema.owner(path.resolve())
+        return cls.open(path, chain, public_key)
+
     def __enter__(self) -> Guard:
         return self
 
@@ -182,9 +191,9 @@ class Guard:
     def close(self) -> None:
         """Close the file and give up the locks; a signature still being made will not be given out."""
         with self._lock:
-            if not self._closed:
+            if not self._closed and os.getpid() == self._process:
                 self._closed = True
-                self._connection.close()
+                guard_schema.disconnect(self._connection, self.path)
                 self._use.release()
 
     # --- inside

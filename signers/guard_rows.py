@@ -31,7 +31,7 @@ class DamageError(Exception):
 
 
 class Rows:
-    """Typed access to the tables; ``meta`` names are chain, public_key, mark and fence."""
+    """Typed access to the tables; ``meta`` names are chain, public_key, session, mark and fence."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection

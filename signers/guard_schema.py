@@ -94,6 +94,7 @@ def create(path: Path, chain: str, public_key: bytes) -> None:
 
 def connect(path: Path, chain: str, public_key: bytes) -> sqlite3.Connection:
     """Open a guard file for this chain and key and check all of it. Raises GuardError."""
+    log_is_there = _sibling(path, "-wal").exists()
     try:
         if path.stat().st_size == 0:
             raise corrupt(path, "it is empty")
@@ -110,6 +111,7 @@ def connect(path: Path, chain: str, public_key: bytes) -> sqlite3.Connection:
         _configure(connection)
         _check_file(connection, path)
         _check_owner(Rows(connection), path, chain, public_key)
+        _begin_session(connection, path, log_is_there=log_is_there)
     except FAILURES as error:
         connection.close()
         raise explain(path, error) from error
@@ -119,7 +121,53 @@ def connect(path: Path, chain: str, public_key: bytes) -> sqlite3.Connection:
     return connection
 
 
+def disconnect(connection: sqlite3.Connection, path: Path) -> None:
+    """Close a guard file, so that it is complete without its log."""
+    try:
+        with transaction(connection):
+            Rows(connection).set_meta("session", "closed")
+    except FAILURES:
+        connection.close()
+        _sibling(path, "-wal").touch(mode=0o600)  # the session still counts as open; see _begin_session
+    else:
+        connection.close()
+
+
+def _begin_session(connection: sqlite3.Connection, path: Path, *, log_is_there: bool) -> None:
+    """Note in the file itself, not only in its log, that it is in use and therefore incomplete without the log.
+
+    SQLite takes a file without its log for the whole truth; what a copy of the bare file, or a log cleaned away
+    after a crash, would forget are our latest votes.
+    """
+    rows = Rows(connection)
+    if rows.meta("session") == "open":
+        if not log_is_there:
+            raise corrupt(path, f"its log {path.name}-wal is missing")
+        return
+    with transaction(connection):
+        rows.set_meta("session", "open")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def owner(path: Path) -> tuple[str, bytes]:
+    """The chain (display hex) and public key that a guard file says it belongs to; nothing is checked or changed.
+
+    Raises GuardError.
+    """
+    try:
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+        try:
+            rows = Rows(connection)
+            return rows.meta("chain") or "", bytes.fromhex(rows.meta("public_key") or "")
+        finally:
+            connection.close()
+    except (sqlite3.Error, DamageError, ValueError) as error:
+        raise explain(path, error) from error
+
+
 def _configure(connection: sqlite3.Connection) -> None:
+    # damaged text is to be found by its checksum, not to raise on its way there
+    connection.text_factory = lambda raw: raw.decode("utf-8", errors="replace")
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # no other program reads or writes it meanwhile
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

@@ -113,7 +113,10 @@ def certificate_text(chain: bytes, member: int, identity_key: bytes, serial: int
 
 
 def signed_message_digest(text: str) -> bytes:
-    r"""The 32-byte digest that signmessage signs: double SHA-256 of "\\x18Bitcoin Signed Message:\\n" and text."""
+    r"""The 32-byte digest that signmessage signs, of a text of 1 to 65,471 bytes.
+
+    Double SHA-256 of "\x18Bitcoin Signed Message:\n", the text's length as CompactSize, and the text.
+    """
     return bytes(wally.format_bitcoin_message(text.encode(), wally.BITCOIN_MESSAGE_FLAG_HASH))
 
 

@@ -66,14 +66,6 @@ def check_message(message: Message) -> None:
             _check_heartbeat(message)
 
 
-def check_certificate(certificate: IdentityCertificate) -> None:
-    """Raise EnvelopeError "bad-payload" for an identity certificate with a field out of bounds."""
-    _require(0 <= certificate.member < MAX_MEMBERS, "certificate member")
-    _require(len(certificate.identity_key) == 32, "certificate identity_key")
-    _require(0 < certificate.serial <= MAX_SERIAL, "certificate serial")
-    _require(len(certificate.signature) == 64, "certificate signature")
-
-
 def _check_proposal(proposal: Proposal) -> None:
     _require(_is_hash(proposal.block_hash), "block_hash")
     _require(len(proposal.block) > 0, "block")
@@ -105,7 +97,14 @@ def _check_heartbeat(heartbeat: Heartbeat) -> None:
     _require(0 <= heartbeat.time_ms <= MAX_TIME_MS, "time_ms")
     _require(len(heartbeat.serials) <= MAX_MEMBERS, "serials")
     _require(all(0 <= serial <= MAX_SERIAL for serial in heartbeat.serials), "serials")
-    check_certificate(heartbeat.certificate)
+    _check_certificate(heartbeat.certificate)
+
+
+def _check_certificate(certificate: IdentityCertificate) -> None:
+    _require(0 <= certificate.member < MAX_MEMBERS, "certificate member")
+    _require(len(certificate.identity_key) == 32, "certificate identity_key")
+    _require(0 < certificate.serial <= MAX_SERIAL, "certificate serial")
+    _require(len(certificate.signature) == 64, "certificate signature")
 
 
 def _is_hash(text: str) -> bool:

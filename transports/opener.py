@@ -47,7 +47,7 @@ class Opened:
 
 
 class Opener:
-    """Verifies envelopes of one federation epoch. Used from one thread; the counters may be read from any.
+    """Verifies envelopes of one federation epoch. Used from one thread.
 
     ``chain`` is the genesis hash in internal order, ``public_keys`` the members' block-signing keys in script
     order, ``quorum`` the votes that a proof needs. ``block_hash_of`` gives the display hash of a serialised

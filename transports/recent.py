@@ -16,9 +16,6 @@ class Recent(Generic[K, V]):
         self._limit = limit
         self._entries: OrderedDict[K, V] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def get(self, key: K) -> V | None:
         """The entry of a key, now the most recently used one; ``None`` if it is not there (any more)."""
         value = self._entries.get(key)

@@ -51,7 +51,10 @@ class EnvelopeError(Exception):
 
 
 class EnvelopeCounters:
-    """Counts of opened and refused envelopes. Bounded: keys are reasons and member numbers only."""
+    """Counts of opened and refused envelopes; other threads copy them before they iterate.
+
+    Bounded, as the keys are reasons and member numbers.
+    """
 
     def __init__(self) -> None:
         self.opened: Counter[int] = Counter()  # by sender

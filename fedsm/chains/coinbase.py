@@ -11,9 +11,11 @@ def coinbase_height(transactions: bytes) -> int | None:
     """
     width = {0xFD: 3, 0xFE: 5}.get(transactions[0], 1) if transactions else 1
     script_length = width + 4 + 1 + 1 + 36
-    script = transactions[script_length + 1 : script_length + 1 + transactions[script_length]] if (
-        len(transactions) > script_length
-    ) else b""
+    script = (
+        transactions[script_length + 1 : script_length + 1 + transactions[script_length]]
+        if (len(transactions) > script_length)
+        else b""
+    )
     if not script:
         return None
     opcode = script[0]

@@ -57,8 +57,15 @@ def facts_of(header: BlockHeader, transactions: bytes = b"", known_script: bytes
         m=multisig.m if multisig else None,
         n=multisig.n if multisig else None,
         complete=multisig is not None and _is_complete(header, multisig),
-        signers=signers_of(header, multisig) if multisig else [],
+        signers=_signers(header, multisig) if multisig else [],
     )
+
+
+def _signers(header: BlockHeader, multisig: Multisig) -> list[str]:
+    try:
+        return signers_of(header, multisig)
+    except ScriptError:  # a solution or witness that no signer makes
+        return []
 
 
 def _script(header: BlockHeader, known_script: bytes | None) -> tuple[bytes, Multisig | None]:
@@ -73,9 +80,13 @@ def _script(header: BlockHeader, known_script: bytes | None) -> tuple[bytes, Mul
 
 
 def _is_complete(header: BlockHeader, multisig: Multisig) -> bool:
+    try:
+        candidates = signatures_in(header)
+    except ScriptError:
+        return False
     signatures = {
         member: signature
-        for signature in signatures_in(header)
+        for signature in candidates
         for member, key in enumerate(multisig.public_keys)
         if verify_der(key, header.digest, signature)
     }

@@ -60,12 +60,17 @@ def demo(
         multisig = multisig_of(secrets, threshold)
     except ScriptError as error:
         raise FedsmError(f"--threshold: {error}") from None
+    if workdir is not None and workdir.exists() and any(workdir.iterdir()):
+        raise FedsmError(f"--workdir {workdir} is not empty: a demo needs a directory of its own")
     with tempfile.TemporaryDirectory(prefix="fedsm-demo-") as temporary:
         directory = workdir or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
         kind = DevnetNodes if node == "devnet" else ElementsNodes
         nodes: Nodes = kind(multisig, directory / "nodes", dynafed=dynafed)
-        verdict = _play(nodes, secrets, multisig, directory, blocks, blocktime, faults=faults, quiet=as_json)
+        try:
+            verdict = _play(nodes, secrets, multisig, directory, blocks, blocktime, faults=faults, quiet=as_json)
+        except (RpcError, RpcUnavailable) as error:
+            raise FedsmError(f"a node of the demo failed: {error}") from None
     if as_json:
         click.echo(json.dumps(verdict.as_dict()))
     sys.exit(0 if verdict.ok else 1)
@@ -86,7 +91,7 @@ def _play(
     screen = Screen(multisig.n, quiet=quiet)
     try:
         nodes.start()
-        screen.signers_of = lambda block_hash: _signers(nodes.addresses[0], block_hash, multisig)
+        screen.signers_of = lambda member, block_hash: _signers(nodes.addresses[member], block_hash, multisig)
         cast = Cast(secrets, nodes.addresses, directory, blocktime, on_line=screen.hear)
         scenario = Scenario(cast, quorum, blocks, blocktime, screen, faults=faults)
         try:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
 
+from fedsm.access import open_rpc
 from fedsm.chains.base import ChainError
 from fedsm.chains.elements import ElementsChain
-from fedsm.chains.rpc import NodeRpc, RpcError, RpcUnavailable
+from fedsm.chains.rpc import RpcError, RpcUnavailable
 from fedsm.chains.script import Multisig, ScriptError, parse_multisig
-from fedsm.cli.options import node_options, option
+from fedsm.cli.options import node_access, node_options, option
 from fedsm.errors import FedsmError
 from states.quorum import Quorum, default_vote_quorum
 
 
 @click.command()
 @option("--signblockscript", help="The multisig script (hex); without it the node is asked.")
-@option("--quorum", type=int, help="Votes that decide a block, Q.  [default: max(M, N//2 + 1)]")
+@option("--quorum", type=click.IntRange(1), help="Votes that decide a block, Q.  [default: max(M, N//2 + 1)]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @node_options
 def federation(signblockscript: str | None, quorum: int | None, as_json: bool, **node: Any) -> None:
@@ -61,16 +61,10 @@ def _parse(script: str) -> Multisig:
 
 
 def _ask_node(node: dict[str, Any]) -> Multisig:
-    cookie: Path | None = node["rpccookiefile"]
-    if cookie is None and (node["rpcuser"] is None or node["rpcpassword"] is None):
+    access = node_access(node)
+    if access.cookie_file is None and (access.user is None or access.password is None):
         raise FedsmError("give --signblockscript, or --rpcuser and --rpcpassword or --rpccookiefile of a node")
-    rpc = NodeRpc(
-        f"http://{node['rpcconnect']}:{node['rpcport']}",
-        user=node["rpcuser"],
-        password=node["rpcpassword"],
-        cookie_file=cookie,
-    )
     try:
-        return ElementsChain(rpc).federation().multisig
+        return ElementsChain(open_rpc(access)).federation().multisig
     except (RpcError, RpcUnavailable, ChainError) as error:
         raise FedsmError(str(error)) from None

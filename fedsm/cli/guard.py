@@ -13,6 +13,7 @@ from fedsm.cli.options import option
 from fedsm.config import DEFAULT_DATA_DIRECTORY, GUARD_FILE, guard_path
 from fedsm.errors import FedsmError
 from signers.guard import Guard, GuardError
+from signers.guard_rules import check_hash
 
 _path = click.argument("path", type=click.Path(dir_okay=False, path_type=Path), required=False)
 _datadir = option(
@@ -34,7 +35,8 @@ def show(path: Path | None, datadir: Path) -> None:
     content = _export(_find(path, datadir))
     click.echo(f"chain       {content['chain']}")
     click.echo(f"key         {content['public_key']}")
-    click.echo(f"mark        {content['mark']} (heights up to here are closed)")
+    mark = content["mark"]
+    click.echo(f"mark        {'none' if mark is None else f'{mark} (heights up to here are closed)'}")
     for vote in content["votes"]:
         click.echo(f"vote        height {vote['height']} round {vote['round']} {vote['kind']} {vote['block_hash']}")
     for lock in content["locks"]:
@@ -66,12 +68,13 @@ def import_(source: Path, path: Path | None, datadir: Path) -> None:
         chain, key = str(content["chain"]), bytes.fromhex(content["public_key"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FedsmError(f"{source} is not a guard export: {error}") from None
-    target = path or guard_path(datadir, chain, key)
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        check_hash(chain)  # before it becomes part of a path
+        target = path or guard_path(datadir, chain, key)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with Guard.open(target, chain, key) as opened:
             opened.import_(content)
-    except GuardError as error:
+    except (GuardError, OSError) as error:
         raise FedsmError(f"nothing was imported: {error}") from None
     click.echo(f"imported into {target}")
 

@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
+from fedsm.config import DEFAULT_RPC_PORT, NodeAccess
+from fedsm.errors import FedsmError
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 PROPOSED_PARAMETERS = "proposed_parameters"
@@ -38,26 +41,55 @@ def _load_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> N
     if path is None:
         return
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise click.UsageError(f"{path}: {error}") from None
-    values = {name.replace("-", "_"): value for name, value in values.items()}
-    known = {param.name for param in ctx.command.params if param.name} | {PROPOSED_PARAMETERS}
-    unknown = sorted(set(values) - known)
+        raise FedsmError(f"{path}: {error}") from None
+    ctx.meta[PROPOSED_PARAMETERS] = table.pop(PROPOSED_PARAMETERS, None)
+    known = _settings(ctx.command)
+    unknown = sorted(name for name in table if name.replace("_", "-") not in known)
     if unknown:
-        raise click.UsageError(f"{path}: unknown setting {', '.join(unknown)}")
-    ctx.meta[PROPOSED_PARAMETERS] = values.pop(PROPOSED_PARAMETERS, None)
+        raise FedsmError(f"{path}: unknown setting {', '.join(unknown)}")
+    values = {}
+    for name, value in table.items():
+        setting = known[name.replace("_", "-")]
+        _check_type(f"{path}: {name}", value, setting.type)
+        values[str(setting.name)] = value
     ctx.default_map = {**(ctx.default_map or {}), **values}
 
 
+def _settings(command: click.Command) -> dict[str, click.Option]:
+    """The options that the file may set, by every long spelling, without its dashes in front."""
+    return {
+        spelling.removeprefix("--").replace("_", "-"): setting
+        for setting in command.params
+        if isinstance(setting, click.Option) and setting.expose_value
+        for spelling in setting.opts
+    }
+
+
+def _check_type(where: str, value: object, wanted: click.ParamType[Any]) -> None:
+    """TOML tells numbers from strings; click would take 7041.9 for a port and true for a number of seconds."""
+    if isinstance(wanted, click.types.BoolParamType):
+        fits, kind = isinstance(value, bool), "true or false"
+    elif isinstance(wanted, click.types.IntParamType):
+        fits, kind = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    elif isinstance(wanted, click.types.FloatParamType):
+        fits, kind = isinstance(value, int | float) and not isinstance(value, bool), "a number"
+    else:
+        fits, kind = isinstance(value, str), "a string"
+    if not fits:
+        raise FedsmError(f"{where} must be {kind}, not {value!r}")
+
+
 def node_options(function: F) -> F:
-    """How to reach the node: the old daemon's flags with all the spellings it took, and cookie files."""
+    """How to reach the node: the old daemon's flags in all the spellings it took or told, and cookie files."""
     decorators = (
         option("--rpcconnect", "--rpconnect", default="127.0.0.1", show_default=True, help="Host of the node."),
         option(
             "--rpcport",
+            "--rpocport",
             type=click.IntRange(1, 65535),
-            default=7041,
+            default=DEFAULT_RPC_PORT,
             show_default=True,
             help="RPC port of the node.",
         ),
@@ -73,3 +105,15 @@ def node_options(function: F) -> F:
     for decorator in reversed(decorators):
         function = decorator(function)
     return function
+
+
+def node_access(given: dict[str, Any]) -> NodeAccess:
+    """The values of ``node_options``."""
+    return NodeAccess(
+        host=given["rpcconnect"],
+        port=given["rpcport"],
+        user=given["rpcuser"],
+        password=given["rpcpassword"],
+        cookie_file=given["rpccookiefile"],
+        wallet=given["rpcwallet"],
+    )

@@ -12,12 +12,12 @@ from click.core import ParameterSource
 
 from fedsm.chains.base import ClockWindow, ProposedParameters
 from fedsm.chains.script import parse_multisig
-from fedsm.cli.options import PROPOSED_PARAMETERS, config_option, node_options, option
-from fedsm.config import DEFAULT_DATA_DIRECTORY, DEFAULT_WINDOW, DaemonConfig, NodeAccess
+from fedsm.cli.options import PROPOSED_PARAMETERS, config_option, node_access, node_options, option
+from fedsm.config import DEFAULT_DATA_DIRECTORY, DEFAULT_WINDOW, DaemonConfig
 from fedsm.daemon import Daemon
 from fedsm.errors import FedsmError
 from fedsm.log import configure, get_logger
-from fedsm.pace import schedule_for
+from fedsm.pace import interval_of
 
 NODES_HELP = 'Addresses of all members in the order of their ids, "host:port,host:port,..."; ours is listened on.'
 NOT_YET = "is not part of this version of fedsm"
@@ -36,7 +36,7 @@ NOT_YET = "is not part of this version of fedsm"
     show_default=True,
     help="Where guard and identity are kept.",
 )
-@option("--quorum", type=int, help="Votes that decide a block, Q.  [default: max(M, N//2 + 1)]")
+@option("--quorum", type=click.IntRange(1), help="Votes that decide a block, Q.  [default: max(M, N//2 + 1)]")
 @option("--signblockscript", help="Multisig script (hex) of a P2WSH federation, if the chain does not tell it.")
 @option(
     "--min-tx-age",
@@ -60,7 +60,7 @@ NOT_YET = "is not part of this version of fedsm"
     help="Refuse proposals whose time is more than this many seconds ahead of our clock.",
 )
 @option("--msgtype", "--msg_type", type=click.Choice(["zmq", "kafka"]), help="Transport.  [default: zmq]")
-@option("--hsm", is_flag=False, flag_value="1", help="Sign by HSM (0: do not).")
+@option("--hsm", is_flag=False, flag_value="1", type=click.BOOL, help="Sign by HSM (0: do not).")
 @option("--inflationrate", type=float, default=0.0, help="Reissuance: yearly rate.")
 @option("--inflationperiod", type=int, default=0, help="Reissuance: period in blocks.")
 @option("--inflationaddress", default="", help="Reissuance: address that is paid.")
@@ -99,39 +99,34 @@ def run(ctx: click.Context, /, **given: Any) -> None:
 
 def _config(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:
     if not given["nodes"]:
-        raise FedsmError("--nodes is missing: the addresses of all members, host:port,host:port,...")
-    interval_ms = round(given["blocktime"] * 1000)
+        raise FedsmError(
+            "--nodes is missing: the addresses of all members, host:port,host:port,... "
+            "(kafka, which needed none, is not part of this version of fedsm)"
+        )
     try:
-        schedule_for(interval_ms)
+        interval_ms = interval_of(given["blocktime"])
     except ValueError as error:
         raise FedsmError(f"--blocktime: {error}") from None
     return DaemonConfig(
         member=given["member"],
         nodes=given["nodes"],
-        node=NodeAccess(
-            host=given["rpcconnect"],
-            port=given["rpcport"],
-            user=given["rpcuser"],
-            password=given["rpcpassword"],
-            cookie_file=given["rpccookiefile"],
-            wallet=given["rpcwallet"],
-        ),
+        node=node_access(given),
         interval_ms=interval_ms,
         data_directory=given["datadir"],
         key_file=given["key_file"],
         vote_quorum=given["quorum"],
-        witness_script=_hex(given["signblockscript"], "--signblockscript"),
+        witness_script=_multisig_script(given["signblockscript"]),
         min_tx_age_s=given["min_tx_age"],
         window=ClockWindow(given["max_past"] * 1000, given["max_future"] * 1000),
         proposed=_proposed(ctx.meta.get(PROPOSED_PARAMETERS)),
     )
 
 
-def _hex(text: str | None, name: str) -> bytes | None:
+def _multisig_script(text: str | None) -> bytes | None:
     try:
-        return None if text is None else bytes.fromhex(text)
-    except ValueError:
-        raise FedsmError(f"{name} is not hex") from None
+        return None if text is None else parse_multisig(bytes.fromhex(text)).script
+    except ValueError as error:
+        raise FedsmError(f"--signblockscript: {error}") from None
 
 
 def _proposed(table: object) -> ProposedParameters | None:
@@ -178,7 +173,7 @@ def _warn_of_secrets(ctx: click.Context) -> None:
 def _speak_of_missing_features(given: dict[str, Any]) -> None:
     if given["msgtype"] == "kafka":
         raise FedsmError(f"--msgtype kafka {NOT_YET}: use --msgtype zmq with --nodes")
-    if given["hsm"] not in (None, "0"):
+    if given["hsm"]:
         raise FedsmError(f"--hsm {NOT_YET}: use --key-file, or the node's wallet")
     if given["inflationrate"] > 0:
         get_logger().warning(

@@ -89,9 +89,7 @@ def find_elementsd() -> str | None:
 class ElementsNodes:
     """Real Elements nodes on loopback, each connected to all others."""
 
-    def __init__(
-        self, multisig: Multisig, directory: Path, *, dynafed: bool, options: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, multisig: Multisig, directory: Path, *, dynafed: bool, chain: str = CHAIN_NAME) -> None:
         binary = find_elementsd()
         if binary is None:
             raise FedsmError("no elementsd: put it on PATH or name it in the variable ELEMENTSD")
@@ -101,11 +99,11 @@ class ElementsNodes:
         ports = free_ports(2 * multisig.n)
         self._p2p_ports = ports[multisig.n :]
         self.addresses = [
-            NodeAddress(port, directory / f"node-{i}" / CHAIN_NAME / ".cookie")
+            NodeAddress(port, directory / f"node-{i}" / chain / ".cookie")
             for i, port in enumerate(ports[: multisig.n])
         ]
         self._common = [
-            f"-chain={CHAIN_NAME}",
+            f"-chain={chain}",
             f"-signblockscript={multisig.script.hex()}",
             f"-con_max_block_sig_size={multisig.worst_case_size(dynafed=True)}",
             "-con_blockheightinheader=1",
@@ -117,7 +115,6 @@ class ElementsNodes:
             "-dnsseed=0",
             "-discover=0",
             *([] if dynafed else [f"-evbparams={DYNAFED_NEVER}"]),
-            *options,
         ]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 

@@ -91,10 +91,10 @@ class Scenario:
         return victim
 
     def _restart(self, victim: int) -> None:
-        self._cast.daemons[victim].start()
-        self.restarted.append(victim)
         begun = time.monotonic()
         before = len(self._cast.lines(victim, "started"))
+        self._cast.daemons[victim].start()
+        self.restarted.append(victim)
         self._cast.wait_for(lambda: len(self._cast.lines(victim, "started")) > before, START_LIMIT_S)
         self._screen.say(f"restarted member {victim} ({time.monotonic() - begun:.1f} s to start)")
 

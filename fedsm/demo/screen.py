@@ -17,12 +17,12 @@ class Screen:
     """Follows the daemons' log lines. With ``quiet`` nothing is shown (for --json)."""
 
     def __init__(self, members: int, *, quiet: bool) -> None:
-        self._console = Console(quiet=quiet, highlight=False)
+        self._console = Console(quiet=quiet, highlight=False, markup=False)
         self._lock = threading.Lock()
         self._rows: list[dict[str, str]] = [{} for _ in range(members)]
         self._heights: set[int] = set()
         self._live: Live | None = None
-        self.signers_of: Callable[[str], str] = lambda _: ""
+        self.signers_of: Callable[[int, str], str] = lambda _member, _block_hash: ""
         if self._console.is_terminal and not quiet:
             self._live = Live(self._table(), console=self._console, refresh_per_second=8)
 
@@ -38,7 +38,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """One line of the plot."""
-        self._console.print(f"  * {text}")
+        self._print(f"  * {text}")
 
     def hear(self, member: int, line: LogLine) -> None:
         """Take a log line of a member's daemon."""
@@ -48,7 +48,8 @@ class Screen:
             if event == "state":
                 row.update(state=line["state"], height=str(line["height"]), round=str(line["round"]))
             elif event == "block_accepted":
-                row.update(block=f"{line['height']} {line['hash'][:10]}", signers=self.signers_of(line["hash"]))
+                signers = self.signers_of(member, line["hash"])
+                row.update(block=f"{line['height']} {line['hash'][:10]}", signers=signers)
                 self._say_block(line, row["signers"])
             elif event == "started":
                 row.update(state="started")
@@ -65,10 +66,14 @@ class Screen:
     def _say_block(self, line: LogLine, signers: str) -> None:
         if self._live is None and line["height"] not in self._heights:
             self._heights.add(line["height"])
-            self._console.print(
+            self._print(
                 f"block {line['height']:>3}  {line['hash'][:16]}  round {line['round']}  "
                 f"{line['latency_ms']:>5} ms after its slot  signed by {signers}"
             )
+
+    def _print(self, line: str) -> None:
+        """A line, left in one piece however narrow the terminal is."""
+        self._console.print(line, soft_wrap=True)
 
     def _table(self) -> Table:
         table = Table("member", "state", "height", "round", "last block", "signed by")
@@ -80,14 +85,14 @@ class Screen:
     def summary(self, verdict: Verdict) -> None:
         """The outcome, in a few lines."""
         latency = verdict.latency_ms
-        self._console.print(
+        self._print(
             f"\n{verdict.height} blocks by a {verdict.threshold}-of-{verdict.members} federation; "
             f"slot to acceptance by all: median {latency['median']:.0f} ms, 99th percentile {latency['p99']:.0f} ms"
         )
-        self._console.print(
+        self._print(
             f"killed {verdict.killed}, restarted {verdict.restarted}, stopped {verdict.stopped}; "
             f"forks: {verdict.forks}, double signatures: {verdict.double_signatures}"
         )
         for fault in verdict.faults:
-            self._console.print(f"FAULT: {fault}")
-        self._console.print("every block verified, no fork" if verdict.ok else "FAILED")
+            self._print(f"FAULT: {fault}")
+        self._print("every block verified, no fork" if verdict.ok else "FAILED")

@@ -21,8 +21,6 @@ from tests.unit.guard_cases import SIGNER, A, B, CountingSigner, decision, lock,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FIRST_KILLED_HEIGHT = 1
-
 
 def say(*words: object) -> None:
     """Let something leave the process."""
@@ -165,6 +163,15 @@ def run_out_of_file_size(guard: Guard) -> None:
     )
 
 
+def close_without_room(guard: Guard) -> None:
+    """The file cannot even be marked as closed."""
+    guard.record([vote("prevote", 1, 0, A)])
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    guard.close()
+    say("closed")
+
+
 def run_out_of_disk(guard: Guard) -> None:
     """The disk is full (ENOSPC). The guard lies on a small file system of this process alone."""
     ballast = guard.path.with_name("ballast")
@@ -200,6 +207,7 @@ TASKS = {
         work_until_killed,
         hold,
         run_out_of_file_size,
+        close_without_room,
         run_out_of_disk,
     )
 }

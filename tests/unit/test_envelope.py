@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import wallycore as wally
 
-from states.messages import BlockRequest, Message, Precommit, Prevote, Proposal
+from states.messages import BlockRequest, IdentityCertificate, Message, Precommit, Prevote, Proposal
 from tests.members import (
     BLOCK,
     CHAIN,
@@ -76,6 +76,12 @@ def test_sequences_count_up_from_the_first() -> None:
         ALICE.heartbeat(version="9" * 65),
         ALICE.heartbeat(time_ms=-1),
         ALICE.heartbeat(tip="none"),
+        ALICE.heartbeat(certificate=IdentityCertificate(0, bytes(31), 1, bytes(64))),
+        ALICE.heartbeat(certificate=IdentityCertificate(0, bytes(32), 1, bytes(65))),
+        ALICE.heartbeat(certificate=IdentityCertificate(0, bytes(32), 0, bytes(64))),
+        ALICE.heartbeat(certificate=IdentityCertificate(20, bytes(32), 1, bytes(64))),
+        ALICE.block_signature(FEDERATION.proof("precommit"), signature=b""),
+        ALICE.block_signature(FEDERATION.proof("precommit"), signature=bytes(73)),
     ],
 )
 def test_nothing_is_sealed_that_peers_would_refuse(message: Message) -> None:

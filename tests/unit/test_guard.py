@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -13,7 +14,7 @@ from signers.ecdsa import verify_der
 from signers.guard import Guard, GuardError
 from signers.guard_codes import MEANINGS, GuardCode
 from signers.guard_exchange import KEPT_HEIGHTS
-from states.memory import BlockDecided, LockTaken, Memory, VoteCast
+from states.memory import BlockDecided, LockTaken, Memory, Record, VoteCast
 from tests.unit.guard_cases import (
     CHAIN,
     OTHER_SIGNER,
@@ -80,9 +81,9 @@ def test_a_conflicting_vote_is_named(guard: Guard) -> None:
 
 
 def test_equal_records_may_be_written_again(guard: Guard) -> None:
-    records = [vote("proposal", 1, 0, A), vote("prevote", 1, 0, A), lock(1, 0, A), vote("precommit", 1, 0, A)]
+    records: list[Record] = [vote("proposal", 1, 0, A), vote("prevote", 1, 0, A), vote("precommit", 1, 0, A)]
     for _ in range(2):
-        guard.record([*records, decision(1, 0, A)])
+        guard.record([*records, lock(1, 0, A), decision(1, 0, A)])
     assert guard.restore(1) == Memory(
         1,
         (vote("precommit", 1, 0, A), vote("prevote", 1, 0, A), vote("proposal", 1, 0, A)),
@@ -338,11 +339,8 @@ def test_heights_out_of_range_are_refused(guard: Guard, height: int) -> None:
 def test_nothing_happens_at_or_below_the_mark(guard: Guard) -> None:
     guard.record([decision(4, 0, A), decision(5, 0, A), vote("prevote", 6, 0, A)])
     guard.close_height(5)
-    for record in (vote("prevote", 5, 9, None), vote("prevote", 4, 9, None), lock(5, 0, A), decision(5, 0, A)):
-        assert refused(lambda record=record: guard.record([record])) == (
-            "below-mark",
-            f"height {record.height} is closed (mark 5)",
-        )
+    for late in (vote("prevote", 5, 9, None), vote("prevote", 4, 9, None), lock(5, 0, A), decision(5, 0, A)):
+        assert refused(partial(guard.record, [late])) == ("below-mark", f"height {late.height} is closed (mark 5)")
     assert refused(lambda: sign(guard, 5, A)) == ("below-mark", "height 5 is closed (mark 5)")
     guard.record([vote("prevote", 6, 1, A)])
 
@@ -360,8 +358,7 @@ def test_a_mark_out_of_range_is_refused(guard: Guard, height: int) -> None:
 
 
 def test_closing_drops_votes_and_blocks_but_not_the_signature(guard: Guard) -> None:
-    records = [vote("prevote", 1, 0, A), lock(1, 0, A), vote("precommit", 1, 0, A), decision(1, 0, A)]
-    guard.record(records)
+    guard.record([vote("prevote", 1, 0, A), lock(1, 0, A), vote("precommit", 1, 0, A), decision(1, 0, A)])
     signature = sign(guard, 1, A)
     guard.record([vote("prevote", 2, 0, B), lock(2, 0, B)])
     guard.close_height(1)

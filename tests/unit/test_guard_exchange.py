@@ -115,6 +115,15 @@ def test_a_mark_is_never_lowered(guard: Guard, document: dict[str, Any]) -> None
     assert sign(guard, 2, B)
 
 
+def test_votes_at_heights_closed_here_are_not_taken_in(tmp_path: Path, guard: Guard) -> None:
+    guard.close_height(2)
+    guard.import_(exported(tmp_path, recording(vote("prevote", 2, 0, A), lock(2, 0, A), decision(2, 0, A))))
+    assert guard.restore(2) == Memory(2)
+    document = guard.export()
+    assert (document["votes"], document["locks"]) == ([], [])
+    assert document["decisions"] == [{"height": 2, "block_hash": A, "record": None}]
+
+
 def test_a_mark_is_raised_and_closes_what_is_below(tmp_path: Path, guard: Guard) -> None:
     guard.record([vote("prevote", 5, 0, A), lock(5, 0, A), vote("prevote", 6, 0, B)])
     guard.import_(exported(tmp_path, lambda elsewhere: elsewhere.close_height(5)))

@@ -96,12 +96,10 @@ def test_a_second_daemon_on_the_key_is_refused_with_the_pid_of_the_first(
 ) -> None:
     other = tmp_path / "other" / "guard.db"
     other.parent.mkdir()
+    key = SIGNER.public_key.hex()
+    message = f"key {key} is in use by process {holder.pid}; one daemon at a time may work with a key"
     for _ in range(3):
-        assert refused(lambda: open_guard(other)) == (
-            "in-use",
-            f"key {SIGNER.public_key.hex()} is in use by process {holder.pid};"
-            " one daemon at a time may work with a key",
-        )
+        assert refused(lambda: open_guard(other)) == ("in-use", message)
     assert not other.exists()
 
 
@@ -137,9 +135,12 @@ def test_a_forked_child_may_not_use_its_parents_guard(path: Path) -> None:
             try:
                 guard.record([vote("prevote", 1, 0, A)])
             except GuardError as error:
+                guard.close()
                 os._exit(42 if error.code == "in-use" else 1)
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+        guard.record([vote("prevote", 1, 0, A)])
+        assert code(lambda: open_guard(path)) == "in-use"
 
 
 def test_another_program_reading_the_file_is_refused(path: Path) -> None:
@@ -187,14 +188,14 @@ def test_every_commit_is_synchronous(path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
-        (f"UPDATE votes SET block_hash = '{B}'", "a vote is final"),
-        (f"UPDATE decisions SET block_hash = '{B}'", "a decision is final"),
+        ("UPDATE votes SET block_hash = 'other'", "a vote is final"),
+        ("UPDATE decisions SET block_hash = 'other'", "a decision is final"),
         ("UPDATE decisions SET height = 9", "a decision is final"),
         ("UPDATE signatures SET signature = x'00'", "a signature is final"),
         ("UPDATE meta SET value = '4' WHERE name = 'mark'", "the mark only rises"),
-        (f"INSERT INTO signatures VALUES (8, '{B}', x'00', 0)", "FOREIGN KEY constraint failed"),
-        (f"INSERT INTO decisions VALUES (7, '{B}', NULL, NULL, 0)", "UNIQUE constraint failed: decisions.height"),
-        (f"INSERT INTO votes VALUES (6, 0, 'veto', '{B}', 0)", "CHECK constraint failed"),
+        ("INSERT INTO signatures VALUES (8, 'other', x'00', 0)", "FOREIGN KEY constraint failed"),
+        ("INSERT INTO decisions VALUES (7, 'other', NULL, NULL, 0)", "UNIQUE constraint failed: decisions.height"),
+        ("INSERT INTO votes VALUES (6, 0, 'veto', 'other', 0)", "CHECK constraint failed"),
     ],
 )
 def test_the_file_refuses_by_itself_what_must_not_happen(path: Path, statement: str, reason: str) -> None:
@@ -257,6 +258,34 @@ def test_a_file_moved_away_in_use_is_noticed(path: Path, suffix: str, replaced: 
             file.unlink()
         file.with_name("moved").rename(file)
         assert sign(guard, 1, A)
+
+
+def test_a_file_copied_in_use_is_not_taken_for_the_whole(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy" / path.name
+    copy.parent.mkdir()
+    with open_guard(path) as guard:
+        guard.record([vote("prevote", 1, 0, A)])
+        shutil.copy(path, copy)
+        shutil.copy(path.with_name("guard.db-wal"), tmp_path / "log")
+    assert refused(lambda: open_guard(copy)) == cure(copy, "its log guard.db-wal is missing")
+    (tmp_path / "log").rename(copy.with_name("guard.db-wal"))
+    with open_guard(copy) as guard:
+        assert guard.restore(1).votes == (vote("prevote", 1, 0, A),)
+
+
+def test_a_closed_file_is_complete_without_its_log(path: Path) -> None:
+    with open_guard(path) as guard:
+        guard.record([vote("prevote", 1, 0, A)])
+    assert not path.with_name("guard.db-wal").exists()
+    path = path.rename(path.with_name("moved.db"))
+    with open_guard(path) as guard:
+        assert guard.restore(1).votes == (vote("prevote", 1, 0, A),)
+
+
+def test_a_log_cleaned_away_after_a_kill_is_missed(path: Path) -> None:
+    killed("vote-and-die", path)
+    path.with_name("guard.db-wal").unlink()
+    assert refused(lambda: open_guard(path)) == cure(path, "its log guard.db-wal is missing")
 
 
 # --- kills
@@ -383,6 +412,14 @@ def test_on_a_full_disk_nothing_leaves_and_later_all_works(path: Path) -> None:
     assert json.loads(done.stdout) == FULL
 
 
+def test_a_file_closed_without_room_opens_again(path: Path) -> None:
+    done = run("close-without-room", path)
+    assert done.stdout == "closed\n", done.stderr
+    with open_guard(path) as guard:
+        assert guard.restore(1).votes == (vote("prevote", 1, 0, A),)
+    assert not path.with_name("guard.db-wal").exists()
+
+
 def test_a_full_database_is_refused_in_words(path: Path) -> None:
     with open_guard(path) as guard:
         guard.record([decision(1, 0, A)])
@@ -403,11 +440,10 @@ def test_a_full_database_is_refused_in_words(path: Path) -> None:
 
 
 def cure(path: Path, reason: str) -> tuple[str, str]:
-    return (
-        "corrupt",
-        f"guard file {path} is damaged ({reason}): move {path.name} and {path.name}-wal away,"
-        " then restore the newest export with: fedsm guard import FILE",
+    advice = (
+        f"move {path.name} and {path.name}-wal away, then restore the newest export with: fedsm guard import FILE"
     )
+    return "corrupt", f"guard file {path} is damaged ({reason}): {advice}"
 
 
 def filled(path: Path) -> bytes:
@@ -505,7 +541,7 @@ def test_damage_found_while_running_ends_all_work(path: Path) -> None:
     with open_guard(path) as guard:
         guard.record([decision(1, 0, A), vote("prevote", 1, 0, A)])
         guard._connection.execute("DROP TRIGGER decisions_are_final")
-        guard._connection.execute(f"UPDATE decisions SET block_hash = '{B}'")
+        guard._connection.execute("UPDATE decisions SET block_hash = ?", (B,))
         for call in (lambda: sign(guard, 1, B), lambda: guard.record([vote("prevote", 2, 0, A)]), guard.export):
             assert refused(call) == cure(path, "checksum of decisions row 1")
 

@@ -18,8 +18,10 @@ from tests.members import (
     force_seal,
     reason_of,
     refused,
+    reseal,
 )
-from transports.envelope import Envelope, Sealer, parse
+from transports.envelope import Envelope, Sealer, parse, signed_by
+from transports.limits import MAX_VOTE_BYTES
 from transports.opener import Opened
 from transports.refusals import EnvelopeError
 
@@ -241,6 +243,21 @@ def test_a_certificate_that_proves_nothing_convicts_its_sender(name: str, votes_
     assert (error.reason, error.sender, error.offender) == ("bad-proof", 2, 2)
 
 
+def test_a_lock_proof_needs_a_quorum_of_verified_prevotes() -> None:
+    few = FEDERATION.proof("prevote", (1,), round=1)
+    error = refused(FEDERATION.opener(), ALICE.seal(Proposal(10, 3, HASH, BLOCK, few)))
+    assert (error.reason, error.offender) == ("bad-proof", 0)
+
+
+def test_a_vote_in_a_proof_is_small() -> None:
+    proof = FEDERATION.proof("precommit")
+    payload = msgspec.to_builtins(Precommit(10, 0, HASH)) | {"padding": "x" * MAX_VOTE_BYTES}
+    fat = reseal(proof.envelopes[1], BOB, payload=msgspec.msgpack.encode(payload))
+    assert FEDERATION.opener().open(fat, NOW).message == Precommit(10, 0, HASH)
+    data = CAROL.seal(CAROL.block_signature(changed(proof, envelopes=(proof.envelopes[0], fat))))
+    assert reason_of(FEDERATION.opener(), data) == "bad-proof"
+
+
 @pytest.mark.parametrize("round_of_lock", [3, 4])
 def test_a_lock_proof_must_be_older_than_its_proposal(round_of_lock: int) -> None:
     proof = FEDERATION.proof("prevote", round=round_of_lock)
@@ -280,22 +297,23 @@ def test_a_forged_vote_of_a_pinned_identity_convicts_the_sender_of_the_proof() -
     assert (error.reason, error.offender) == ("bad-proof", 2)
 
 
-def test_a_vote_that_was_verified_once_needs_no_identity_later(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("votes_first", [True, False])
+def test_each_vote_is_verified_once_whether_it_comes_alone_or_in_a_proof(
+    votes_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opener = FEDERATION.opener()
-    proof = FEDERATION.proof("precommit", (0, 1))
-    opener.open(proof.envelopes[0], NOW)
-    opener.open(CAROL.seal(CAROL.block_signature(proof)), NOW)
-    verified: list[int] = []
+    verified: list[str] = []
 
-    def counting(_data: bytes, envelope: Envelope, _key: bytes) -> bool:
-        verified.append(envelope.sender)
-        return True
+    def counting(data: bytes, envelope: Envelope, key: bytes) -> bool:
+        verified.append(f"{envelope.kind} of {envelope.sender}")
+        return signed_by(data, envelope, key)
 
     monkeypatch.setattr("transports.opener.signed_by", counting)
-    assert opener.open(proof.envelopes[1], NOW).message == Precommit(10, 0, HASH)
-    assert verified == []
-    opener.open(BOB.seal(BOB.block_signature(proof)), NOW)
-    assert verified == [1]  # only the new envelope itself
+    proof = FEDERATION.proof("precommit", (0, 1))
+    envelopes = [*proof.envelopes, CAROL.seal(CAROL.block_signature(proof)), BOB.seal(BOB.block_signature(proof))]
+    for data in envelopes if votes_first else reversed(envelopes):
+        opener.open(data, NOW)
+    assert sorted(verified) == ["precommit of 0", "precommit of 1", "signature of 1", "signature of 2"]
 
 
 def test_a_bad_block_signature_names_its_sender() -> None:

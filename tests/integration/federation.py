@@ -1,0 +1,109 @@
+"""A federation for integration tests: real daemons in processes of their own, on devnet or on real nodes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fedsm.chains.facts import BlockFacts, facts_of
+from fedsm.chains.header import parse_header
+from fedsm.chains.rpc import NodeRpc
+from fedsm.demo.cast import Cast, demo_secrets, multisig_of
+from fedsm.demo.nodes import CHAIN_NAME, DevnetNodes, ElementsNodes
+from fedsm.demo.process import LogLine
+from states.quorum import Quorum, default_vote_quorum
+
+LIMIT_S = 60.0
+
+
+class Federation:
+    """N daemons on N nodes. Use as a context manager; everything ends with it."""
+
+    def __init__(
+        self,
+        directory: Path,
+        kind: str,
+        *,
+        members: int = 5,
+        threshold: int = 3,
+        dynafed: bool = True,
+        interval_s: float = 1.0,
+        chain: str = CHAIN_NAME,
+        extra: tuple[str, ...] = (),
+    ) -> None:
+        self.kind = kind
+        self.secrets = demo_secrets(members, "integration")
+        self.multisig = multisig_of(self.secrets, threshold)
+        self.quorum = Quorum(members, threshold, default_vote_quorum(members, threshold))
+        self.directory = directory
+        self.interval_s = interval_s
+        self._extra = extra
+        node_directory = directory / "nodes"
+        node_kind = DevnetNodes if kind == "devnet" else ElementsNodes
+        self.nodes = node_kind(self.multisig, node_directory, dynafed=dynafed, chain=chain)
+
+    def __enter__(self) -> Federation:
+        self.nodes.start()
+        self.rpcs: list[NodeRpc] = [address.rpc() for address in self.nodes.addresses]
+        self.cast = Cast(self.secrets, self.nodes.addresses, self.directory, self.interval_s, extra=self._extra)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.cast.close()
+        finally:
+            self.nodes.close()
+
+    def height(self, member: int) -> int:
+        return int(self.rpcs[member].call("getblockcount"))
+
+    def wait_height(self, height: int, members: list[int] | None = None, limit_s: float = LIMIT_S) -> None:
+        """Wait until the nodes of these members (all by default) have ``height`` blocks."""
+        wanted = range(len(self.rpcs)) if members is None else members
+        wait_until(
+            lambda: all(self.height(i) >= height for i in wanted),
+            limit_s,
+            lambda: f"heights {[self.height(i) for i in wanted]}, wanted {height}",
+        )
+
+    def wait_more(self, blocks: int, members: list[int] | None = None, limit_s: float = LIMIT_S) -> None:
+        """Wait for ``blocks`` more blocks than now."""
+        wanted = list(range(len(self.rpcs))) if members is None else members
+        self.wait_height(max(self.height(i) for i in wanted) + blocks, wanted, limit_s)
+
+    def wait_event(self, member: int, event: str, limit_s: float = LIMIT_S, *, count: int = 1) -> LogLine:
+        """Wait until a member has logged an event ``count`` times; returns the last of them."""
+        found = self.cast.wait_for(lambda: len(self.cast.lines(member, event)) >= count, limit_s)
+        assert found, f"member {member} logged no {event}: {self.cast.lines(member)[-3:]}"
+        return self.cast.lines(member, event)[count - 1]
+
+    def block(self, member: int, height: int) -> BlockFacts:
+        """The facts of a block as a member's node has it."""
+        block_hash = self.rpcs[member].call("getblockhash", [height])
+        return facts_of(
+            parse_header(bytes.fromhex(self.rpcs[member].call("getblockheader", [block_hash, False])))[0]
+        )
+
+    def check_chain(self) -> None:
+        """Every block is signed by the federation, all nodes agree, none holds a side branch."""
+        common = min(self.height(i) for i in range(len(self.rpcs)))
+        for height in range(1, common + 1):
+            facts = self.block(0, height)
+            assert facts.complete, f"block {height} is not complete"
+            assert facts.script == self.multisig.script.hex()
+            assert {self.rpcs[i].call("getblockhash", [height]) for i in range(len(self.rpcs))} == {facts.hash}
+        for rpc in self.rpcs:
+            tips = rpc.call("getchaintips")
+            assert [tip["status"] for tip in tips] == ["active"], tips
+        for member in range(len(self.rpcs)):
+            assert not self.cast.lines(member, "fork")
+            assert not self.cast.lines(member, "double_signature")
+            assert not self.cast.lines(member, "equivocation")
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float, explain: Callable[[], str]) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, explain()
+        time.sleep(0.05)
