@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from signers import guard_exchange, guard_rules, guard_schema
 from signers.ecdsa import verify_der
 from signers.guard_codes import GuardError
-from signers.guard_lock import ExclusiveUse
+from signers.guard_lock import ExclusiveUse, check_unused
 from signers.guard_rows import Rows
 from states.memory import LockTaken, Memory, Record
 
@@ -76,7 +76,11 @@ class Guard:
 
         Raises GuardError as ``open`` does, and ``write-failed`` if there is no such file.
         """
-        chain, public_key = guard_schema.owner(path.resolve())
+        path = path.resolve()
+        if not path.exists():
+            raise GuardError("write-failed", f"there is no guard file {path}")
+        check_unused(path)
+        chain, public_key = guard_schema.owner(path)
         return cls.open(path, chain, public_key)
 
     def __enter__(self) -> Guard:

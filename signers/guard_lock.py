@@ -29,7 +29,7 @@ class ExclusiveUse:
     """Sole use of a guard file and of a key on a chain, until ``release``. Raises GuardError ``in-use``."""
 
     def __init__(self, path: Path, chain: str, public_key: bytes) -> None:
-        self._descriptor = _lock_file(path.with_name(path.name + ".lock"), path)
+        self._descriptor = _lock_file(path)
         try:
             self._socket = _lock_key(chain, public_key)
         except BaseException:
@@ -42,7 +42,13 @@ class ExclusiveUse:
         os.close(self._descriptor)
 
 
-def _lock_file(lock_path: Path, path: Path) -> int:
+def check_unused(path: Path) -> None:
+    """Raise GuardError ``in-use``, naming the process, if another one works with this guard file now."""
+    os.close(_lock_file(path))
+
+
+def _lock_file(path: Path) -> int:
+    lock_path = path.with_name(path.name + ".lock")
     try:
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:

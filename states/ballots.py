@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from states.messages import Proposal, VoteKind
+from states.messages import Proposal, QuorumProof, VoteKind
 from states.quorum import Quorum, Tally
 
 # A liar can name any round; these bounds hold what one member can make us keep. Honest members are never
@@ -12,10 +12,14 @@ PAST_ROUNDS_KEPT = 16
 
 
 class Ballots:
-    """Proposals and votes by round, with the signed envelopes that prove them."""
+    """Proposals and votes of ``height`` by round, with the signed envelopes that prove them.
 
-    def __init__(self, quorum: Quorum) -> None:
+    ``blocks`` holds bodies by hash; ``certificate`` is the first proof of Q precommits for one block in one round.
+    """
+
+    def __init__(self, quorum: Quorum, height: int) -> None:
         self._quorum = quorum
+        self._height = height
         self._round = 0
         self._tallies: dict[tuple[VoteKind, int], Tally] = {}
         self._proposal_envelopes: dict[int, tuple[int, bytes]] = {}
@@ -23,7 +27,7 @@ class Ballots:
         self._kept: str | None = None
         self.proposals: dict[int, Proposal] = {}
         self.blocks: dict[str, bytes] = {}
-        self.certified: tuple[int, str] | None = None
+        self.certificate: QuorumProof | None = None
 
     # --- recording
 
@@ -38,7 +42,8 @@ class Ballots:
         self._note_reached(sender, proposal.round)
         self.proposals[proposal.round] = proposal
         self._proposal_envelopes[proposal.round] = (sender, envelope)
-        self.blocks[proposal.block_hash] = proposal.block
+        # The hash covers the header only: a later copy must not replace a body that was judged already.
+        self.blocks.setdefault(proposal.block_hash, proposal.block)
         self._bound_future_proposals(sender)
         return None
 
@@ -53,27 +58,39 @@ class Ballots:
         if earlier is not None:
             return earlier
         self._note_reached(voter, round_)
-        agreed = block_hash is not None and tally.count(block_hash) >= self._quorum.votes
-        if agreed and block_hash is not None and kind == "precommit" and self.certified is None:
-            self.certified = (round_, block_hash)
+        if kind == "precommit" and block_hash is not None and tally.count(block_hash) >= self._quorum.votes:
+            # Proven here and now: the votes may be let go before the block's body has come.
+            self.certify(tally.proof(kind, self._height, round_, block_hash, self._quorum.votes))
         if round_ > self._round + 1:
             self._bound_future_votes(kind, voter)
         return None
 
+    def certify(self, certificate: QuorumProof) -> None:
+        """Take note of a verified certificate, however old its round is. The first one counts."""
+        if self.certificate is None:
+            self.certificate = certificate
+
     def keep_block(self, block_hash: str, block: bytes) -> None:
         """Hold the block we may have to propose again, whatever happens to the round it came in."""
-        let_go, self._kept = self._kept, block_hash
+        self._kept = block_hash
         self.blocks[block_hash] = block
-        if let_go is not None:
-            self._drop_block(let_go)
+        self._drop_unneeded_blocks()
+
+    def replace_copy(self, proposal: Proposal, sender: int, envelope: bytes) -> None:
+        """Hold this copy of a block's body in place of the one we have."""
+        self.blocks[proposal.block_hash] = proposal.block
+        first = self.proposals.get(proposal.round)
+        if first is not None and first.block_hash == proposal.block_hash:
+            if self._proposal_envelopes[proposal.round][0] == sender:
+                self.proposals[proposal.round] = proposal
+                self._proposal_envelopes[proposal.round] = (sender, envelope)
 
     def enter_round(self, round_: int) -> None:
         """We are in this round now: what is too old to matter is dropped."""
         self._round = round_
         oldest = round_ - PAST_ROUNDS_KEPT
         self._tallies = {key: tally for key, tally in self._tallies.items() if key[1] >= oldest}
-        for old in [r for r in self.proposals if r < oldest]:
-            self._drop_proposal(old)
+        self._drop_proposals([r for r in self.proposals if r < oldest])
 
     # --- looking
 
@@ -84,7 +101,16 @@ class Ballots:
     def round_reached_by(self, count: int, *, excluding: int) -> int | None:
         """The highest round that at least ``count`` members other than ``excluding`` have reached."""
         reached = sorted((r for member, r in self._reached.items() if member != excluding), reverse=True)
-        return reached[count - 1] if len(reached) >= count else None
+        return reached[count - 1] if 0 < count <= len(reached) else None
+
+    def later_rounds(self, round_: int, *, excluding: int) -> list[int]:
+        """The rounds after ``round_`` that members other than ``excluding`` have reached, lowest first."""
+        return sorted(r for member, r in self._reached.items() if member != excluding and r > round_)
+
+    def has_quorum(self, block_hash: str) -> bool:
+        """Whether Q members voted for this block in one round."""
+        certified = self.certificate is not None and self.certificate.block_hash == block_hash
+        return certified or any(t.count(block_hash) >= self._quorum.votes for t in self._tallies.values())
 
     def wanted(self, round_: int) -> tuple[int, str] | None:
         """A block prevoted in this round that we do not hold, most votes first."""
@@ -96,7 +122,10 @@ class Ballots:
 
     def supporters(self, block_hash: str) -> list[int]:
         """Members that voted for this block in any round and so held it, in member order."""
-        return sorted({m for tally in self._tallies.values() for m in tally.voters(block_hash)})
+        voters = {m for tally in self._tallies.values() for m in tally.voters(block_hash)}
+        if self.certificate is not None and self.certificate.block_hash == block_hash:
+            voters.update(self.certificate.voters)
+        return sorted(voters)
 
     def envelope(self, kind: VoteKind, round_: int, member: int) -> bytes | None:
         """The envelope of a member's vote."""
@@ -114,8 +143,9 @@ class Ballots:
         return kept[1] if kept is not None and kept[0] == sender else None
 
     def proposal_envelope_of(self, block_hash: str) -> bytes | None:
-        """The envelope of the latest proposal of this block, whoever made it."""
-        rounds = [r for r, proposal in self.proposals.items() if proposal.block_hash == block_hash]
+        """The envelope of the latest proposal of this block that carries the body we hold, whoever made it."""
+        held = self.blocks.get(block_hash)
+        rounds = [r for r, p in self.proposals.items() if p.block_hash == block_hash and p.block == held]
         return self._proposal_envelopes[max(rounds)][1] if rounds else None
 
     # --- bounds
@@ -139,16 +169,17 @@ class Ballots:
         future = sorted(
             r for r, kept in self._proposal_envelopes.items() if r > self._round + 1 and kept[0] == sender
         )
-        for round_ in future[:-MAX_FUTURE_ROUNDS_PER_MEMBER]:
-            self._drop_proposal(round_)
+        self._drop_proposals(future[:-MAX_FUTURE_ROUNDS_PER_MEMBER])
 
-    def _drop_proposal(self, round_: int) -> None:
-        block_hash = self.proposals.pop(round_).block_hash
-        del self._proposal_envelopes[round_]
-        self._drop_block(block_hash)
+    def _drop_proposals(self, rounds: list[int]) -> None:
+        for round_ in rounds:
+            del self.proposals[round_], self._proposal_envelopes[round_]
+        self._drop_unneeded_blocks()
 
-    def _drop_block(self, block_hash: str) -> None:
-        """Forget a block's body unless something may still need it."""
-        held = self._kept == block_hash or (self.certified is not None and self.certified[1] == block_hash)
-        if not held and all(p.block_hash != block_hash for p in self.proposals.values()):
-            self.blocks.pop(block_hash, None)
+    def _drop_unneeded_blocks(self) -> None:
+        """Forget the bodies that no proposal at hand, lock or certificate speaks of."""
+        needed = {proposal.block_hash for proposal in self.proposals.values()}
+        needed.add(self._kept or "")
+        if self.certificate is not None:
+            needed.add(self.certificate.block_hash)
+        self.blocks = {block_hash: body for block_hash, body in self.blocks.items() if block_hash in needed}

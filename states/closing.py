@@ -1,8 +1,14 @@
-"""Block signatures of the open height, and what is kept of the height that closed last."""
+"""Block signatures of the open height, the last step of its block, and what is kept of the height before."""
 
 from __future__ import annotations
 
+from states.effects import CombineBlock, SubmitBlock
 from states.messages import BlockSignature
+
+# An answer that has not come by then is not coming: the order is given again. In resend intervals.
+PATIENCE_RESENDS = 30
+# Votes that were on their way when a height closed need no answer. In resend intervals.
+GRACE_RESENDS = 2
 
 
 class Signatures:
@@ -41,19 +47,55 @@ class Signatures:
         return tuple(signed[member][1] for member in sorted(signed))
 
 
+class LastStep:
+    """The order to combine or submit that was given last, and whether it is time to give it again."""
+
+    def __init__(self) -> None:
+        self._order: CombineBlock | SubmitBlock | None = None
+        self._resends: int | None = None  # since it was given; None once it was answered
+        self._refused = False
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the last attempt was refused and no resend interval has passed since."""
+        return self._refused
+
+    def give(self, order: CombineBlock | SubmitBlock) -> CombineBlock | SubmitBlock:
+        """Note the order that is given now."""
+        self._order, self._resends = order, 0
+        return order
+
+    def answered(self, *, refused: bool = False) -> None:
+        """The answer has come, or there will be none."""
+        self._resends, self._refused = None, refused
+
+    def after_resend(self) -> CombineBlock | SubmitBlock | None:
+        """A resend interval has passed: the order, if it is to be given again."""
+        self._refused = False
+        if self._resends is not None:
+            self._resends += 1
+            if self._resends < PATIENCE_RESENDS:
+                return None
+        return self._order and self.give(self._order)
+
+
 class ClosedHeight:
-    """The decided block of the last height with its signatures: all that a straggler needs to close it too.
+    """The decided block of the last height with its signatures: all that a straggler needs to close it too."""
 
-    ``closed_ms`` is our wall clock when it closed.
-    """
-
-    def __init__(self, height: int, closed_ms: int, proposal: bytes | None, signatures: tuple[bytes, ...]) -> None:
+    def __init__(self, height: int, proposal: bytes | None, signatures: tuple[bytes, ...]) -> None:
         self.height = height
-        self.closed_ms = closed_ms
-        self.answered: set[int] = set()
         self._proposal = proposal
         self._signatures = signatures
+        self._age = 0  # in resend intervals
+        self._next_answer: dict[int, int] = {}
 
-    def envelopes(self) -> tuple[bytes, ...]:
-        """The proposal, if we have it, and every signature message."""
+    def grow_older(self) -> None:
+        """A resend interval has passed."""
+        self._age += 1
+
+    def answer(self, member: int) -> tuple[bytes, ...]:
+        """What to send for a straggler: nothing at first, then less and less often, for a block is large."""
+        if self._age < self._next_answer.get(member, GRACE_RESENDS):
+            return ()
+        self._next_answer[member] = 2 * self._age
         return self._signatures if self._proposal is None else (self._proposal, *self._signatures)

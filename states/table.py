@@ -67,23 +67,21 @@ ROUND_EDGES: tuple[Edge, ...] = (
     # Signatures: each carries the certificate, so one informed member informs all.
     *_rows("signature", ROUND_STATES, None, "note_signature"),
     *_rows("digest_signed", _DECIDED, None, "publish_signature"),
-    *_rows("combine", ("CollectSigs",), "Combine", "request_combination", "signatures_suffice"),
+    *_rows("combine", ("CollectSigs",), "Combine", "request_combination", "signatures_suffice", "may_try_again"),
     *_rows("block_combined", ("Combine",), "Submit", "submit_block", "combination_succeeded"),
     *_rows("block_combined", ("Combine",), "CollectSigs", "drop_combination"),
     *_rows("block_submitted", ("Submit",), "CollectSigs", "drop_combination", "submission_was_refused"),
     *_rows("block_submitted", ("Submit",), None, "note_submission"),
     # What was lost is sent again; what failed is tried again.
-    *_rows("resend_timer", ("Idle", "Reissue"), None, "resend_idle"),
-    *_rows("resend_timer", ("Propose",), None, "resend_votes"),
+    *_rows("resend_timer", _UNDECIDED, None, "resend_votes"),
     *_rows("resend_timer", ("CollectSigs",), None, "resend_signature"),
-    *_rows("resend_timer", ("Combine",), None, "retry_combination"),
-    *_rows("resend_timer", ("Submit",), None, "retry_submission"),
+    *_rows("resend_timer", ("Combine", "Submit"), None, "retry_last_step"),
     # Others need our help, or tell us where they stand.
     *_rows("block_request", ROUND_STATES, None, "answer_request"),
     *_rows("late_message", ROUND_STATES, None, "answer_late"),
     *_rows("early_message", ROUND_STATES, None, "keep_for_later"),
     *_rows("heartbeat", ROUND_STATES, None, "note_heartbeat"),
-    *_rows("persist_failed", ROUND_STATES, None, "report_persist_failure"),
+    *_rows("persist_failed", ROUND_STATES, None, "recover_dropped_effects"),
     # Reissuance never holds up blocks: a slot or a round begins over it, and it ends by itself.
     *_rows("reissue_finished", ("Reissue",), "Idle", "end_reissue"),
     *_rows("reissue_timer", ("Reissue",), "Idle", "end_reissue"),
@@ -152,7 +150,7 @@ AGREEMENT_EDGES: tuple[Edge, ...] = (
     # Tendermint's round skip: N - Q + 1 others are ahead of us.
     *_rows("review", _VOTING, "RoundOver", "join_later_round", "others_are_ahead"),
     # Prevote: for the proposal if our node and our lock allow it, else nil.
-    *_rows("review", ("AwaitProposal",), "Judging", "judge_proposal", "proposal_is_unjudged"),
+    *_rows("review", ("AwaitProposal", "Judging"), "Judging", "judge_proposal", "proposal_is_unjudged"),
     *_rows("review", ("AwaitProposal", "Judging"), "Prevoted", "prevote_proposal", "proposal_is_acceptable"),
     *_rows("review", ("AwaitProposal", "Judging"), "Prevoted", "prevote_nil", "proposal_is_refused"),
     # Precommit: lock on what Q members prevoted; nil if Q prevoted nil.
@@ -168,7 +166,11 @@ AGREEMENT_EDGES: tuple[Edge, ...] = (
     *_rows("propose_timer", _BEFORE_PREVOTE, "Prevoted", "prevote_nil"),
     *_rows("prevote_timer", ("Prevoted",), "Precommitted", "precommit_nil"),
     *_rows("precommit_timer", _VOTING, "RoundOver", "end_round"),
-    *_rows("resend", _VOTING, None, "resend"),
+    # What was lost is sent again. Members that cannot form a quorum because they are spread over several rounds,
+    # and too few for a round skip, come together after a while.
+    *_rows("resend", _VOTING, "RoundOver", "join_nearest_round", "round_is_deserted"),
+    *_rows("resend", _OPEN, None, "resend"),
+    *_rows("interrupted", _OPEN, None, "renew"),
 )
 
 AGREEMENT_IGNORED: dict[str, tuple[tuple[str, ...], str]] = {
@@ -187,7 +189,8 @@ AGREEMENT_IGNORED: dict[str, tuple[tuple[str, ...], str]] = {
         "we precommitted before the time was up",
     ),
     "precommit_timer": (("Waiting", "RoundOver", "Decided"), "the round ended before the time was up"),
-    "resend": (("Waiting", "RoundOver", "Decided"), "no round is under way"),
+    "resend": (("Decided",), "signatures carry the certificate from here on"),
+    "interrupted": (("Decided",), "nothing is under way here any more"),
 }
 
 # The timer by which each waiting state of the agreement machine is left; while fewer than Q members are heard

@@ -49,16 +49,23 @@ class Nodes(Protocol):
 class DevnetNodes:
     """The embedded chain in a process of its own: ``fedsm devnet``."""
 
-    def __init__(self, multisig: Multisig, directory: Path, *, dynafed: bool, transactions: int = 0) -> None:
+    def __init__(
+        self,
+        multisig: Multisig,
+        directory: Path,
+        *,
+        dynafed: bool,
+        chain: str = CHAIN_NAME,
+        transactions: int = 0,
+    ) -> None:
         self._command = [
-            sys.executable, "-m", "fedsm", "devnet",
-            "--signblockscript", multisig.script.hex(),
-            "--nodes", str(multisig.n),
-            "--datadir", str(directory),
-            "--transactions", str(transactions),
+            *(sys.executable, "-m", "fedsm", "devnet", "--json"),
+            *("--signblockscript", multisig.script.hex()),
+            *("--datadir", str(directory)),
+            *("--chain", chain),
+            *("--transactions", str(transactions)),
             "--dynafed" if dynafed else "--no-dynafed",
-            "--json",
-        ]  # fmt: skip
+        ]
         self._process: subprocess.Popen[bytes] | None = None
         self.addresses: list[NodeAddress] = []
 

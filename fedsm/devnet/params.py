@@ -6,17 +6,21 @@ the fedpegscript and the signblockscript (and the layout of the header).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import wallycore as wally
 
-from fedsm.chains.header import fast_merkle_root, internal_hash
+from fedsm.chains.header import internal_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from fedsm.chains.script import Multisig
+
+NEVER = 2**31 - 1  # dynafed_start: beyond every height
+FREE_COINS = 2_100_000_000_000_000  # satoshi; all the money there can be
 ALWAYS_ACTIVE = -1  # dynafed_start: active from block 1 on, the default of Elements custom chains
 
 # Elements puts this key pair into the parameters of chains that set no PAK list ("junk keys for testing").
@@ -62,17 +66,16 @@ class ChainParams:
 
         ``args`` look like ``-signblockscript=<hex>``; an option that devnet does not know is a ValueError.
         """
-        known = {field.name for field in fields(cls)}
-        values: dict[str, object] = {}
+        values: dict[str, Any] = {"chain": chain}
         for arg in args:
             name, _, value = arg.lstrip("-").partition("=")
             if name not in _OPTIONS:
                 raise ValueError(f"devnet does not know the option {arg}")
             field, convert = _OPTIONS[name]
             values[field] = convert(value)
-        if "signblockscript" not in values or not values.keys() <= known:
+        if "signblockscript" not in values:
             raise ValueError("-signblockscript is needed")
-        return replace(cls(b"", chain=chain), **values)  # type: ignore[arg-type]
+        return cls(**values)
 
     @cached_property
     def commitment(self) -> bytes:
@@ -103,9 +106,28 @@ class ChainParams:
         return b"\xa9\x14" + bytes(wally.hash160(redeem)) + b"\x87"
 
 
-def extra_keys_root(leaves: tuple[bytes, ...]) -> bytes:
-    """Fast Merkle root that is zero for no leaves, as Elements defines it."""
-    return fast_merkle_root(leaves) if leaves else bytes(32)
+def federation_params(
+    multisig: Multisig,
+    *,
+    dynafed: bool = True,
+    chain: str = "fedsmdev",
+    initial_free_coins: int = FREE_COINS,
+    max_block_sig_size: int | None = None,
+    epoch_length: int = 10,
+) -> ChainParams:
+    """A chain that this federation signs: dynafed from block 1 on, or never.
+
+    ``max_block_sig_size`` defaults to the most that the federation's signatures can take.
+    """
+    worst = multisig.worst_case_size(dynafed=dynafed)
+    return ChainParams(
+        multisig.script,
+        chain=chain,
+        initial_free_coins=initial_free_coins,
+        max_block_sig_size=worst if max_block_sig_size is None else max_block_sig_size,
+        dynafed_start=ALWAYS_ACTIVE if dynafed else NEVER,
+        epoch_length=epoch_length,
+    )
 
 
 def _flag(value: str) -> bool:

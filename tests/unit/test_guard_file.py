@@ -161,6 +161,37 @@ def test_a_file_open_in_another_program_is_refused(path: Path) -> None:
     open_guard(path).close()
 
 
+# --- tools, which do not know whose guard it is
+
+
+def test_a_tool_opens_a_guard_by_its_path_even_after_a_kill(path: Path) -> None:
+    killed("vote-and-die", path)
+    with Guard.open_existing(path) as guard:
+        assert (guard.chain, guard.public_key) == (CHAIN, SIGNER.public_key)
+        assert guard.restore(1).votes == (vote("prevote", 1, 0, A),)
+    with open_guard(path) as guard:
+        assert guard.restore(1).votes == (vote("prevote", 1, 0, A),)
+
+
+def test_a_tool_is_told_which_daemon_has_the_guard(path: Path, holder: subprocess.Popen[str]) -> None:
+    assert refused(lambda: Guard.open_existing(path))[1].startswith(
+        f"guard file {path} is in use by process {holder.pid};"
+    )
+
+
+def test_a_tool_makes_no_guard(path: Path) -> None:
+    assert refused(lambda: Guard.open_existing(path)) == ("write-failed", f"there is no guard file {path}")
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "no such table: meta"), (b"x" * 999, "file is not a database")]
+)
+def test_a_tool_refuses_what_is_no_guard(path: Path, content: bytes, reason: str) -> None:
+    path.write_bytes(content)
+    assert refused(lambda: Guard.open_existing(path)) == cure(path, reason)
+
+
 # --- the file itself
 
 

@@ -1,0 +1,70 @@
+"""What our own node said of the blocks of one height."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from states.events import BlockJudged
+
+# An answer that has not come by then is not coming: the question is put again. In resend intervals.
+PATIENCE_RESENDS = 30
+
+
+class Verdicts:
+    """Verdicts by block and by whether the clock window counted.
+
+    A verdict belongs to the body that was judged: the hash covers the header alone, and the same header may come
+    with another, spoiled body.
+    """
+
+    def __init__(self) -> None:
+        self._given: dict[tuple[str, bool], tuple[bytes, str]] = {}
+        self._waiting: dict[tuple[str, bool], int] = {}
+
+    def ask(self, block_hash: str, body: bytes, *, timely: bool) -> None:
+        """Note that our node is being asked about this body."""
+        self._given[block_hash, timely] = (body, "pending")
+        self._waiting[block_hash, timely] = 0
+
+    def answer(self, judged: BlockJudged) -> bool:
+        """Note our node's answer. False if nothing was asked, as when the tip changed since."""
+        key = (judged.block_hash, judged.timely)
+        if key not in self._waiting:
+            return False
+        del self._waiting[key]
+        self._given[key] = (self._given[key][0], judged.verdict)
+        return True
+
+    def of(self, block_hash: str, body: bytes | None, *, timely: bool) -> str | None:
+        """The verdict on this body, ``None`` if our node is to be asked.
+
+        One that looked at the clock and found the block valid serves both questions.
+        """
+        strict = self._of(block_hash, body, timely=True)
+        if timely or strict == "valid":
+            return strict
+        return self._of(block_hash, body, timely=False)
+
+    def _of(self, block_hash: str, body: bytes | None, *, timely: bool) -> str | None:
+        judged, verdict = self._given.get((block_hash, timely), (None, None))
+        return verdict if judged == body else None
+
+    def retry(self) -> None:
+        """A resend interval has passed: ask again where the node was away, or has been silent for long."""
+        for key in self._waiting:
+            self._waiting[key] += 1
+        silent = [key for key, resends in self._waiting.items() if resends >= PATIENCE_RESENDS]
+        self._forget([*silent, *(key for key, given in self._given.items() if given[1] == "unavailable")])
+
+    def forget_pending(self) -> None:
+        """The questions under way may never have been put: ask them again."""
+        self._forget(list(self._waiting))
+
+    def keep_only(self, hashes: Collection[str]) -> None:
+        """Forget all blocks but these."""
+        self._forget([key for key in self._given if key[0] not in hashes])
+
+    def _forget(self, keys: list[tuple[str, bool]]) -> None:
+        for key in keys:
+            del self._given[key]
+            self._waiting.pop(key, None)

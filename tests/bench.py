@@ -1,0 +1,126 @@
+"""Measures what the project promises; run by ``make bench`` (``make bench BENCH="pace memory"`` for a choice).
+
+Figures of one run on one machine: compare them with each other, not with other days.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from fedsm.demo.cast import Cast, demo_secrets, multisig_of
+from fedsm.demo.nodes import DevnetNodes, ElementsNodes, Nodes, find_elementsd
+from signers.guard import Guard
+from signers.software import SoftwareSigner
+from states.memory import VoteCast
+from states.messages import Prevote
+from tests.cluster import Cluster
+from transports.envelope import Sealer, parse, signed_by
+
+MEMBERS, THRESHOLD = 5, 3
+
+
+def say(name: str, value: str) -> None:
+    sys.stdout.write(f"{name:<52} {value}\n")
+    sys.stdout.flush()
+
+
+def federation(kind: type[DevnetNodes | ElementsNodes], blocks: int, interval_s: float, name: str) -> None:
+    """Make blocks without faults; slot-to-acceptance by all five nodes, missed slots, memory."""
+    secrets = demo_secrets(MEMBERS, "bench")
+    multisig = multisig_of(secrets, THRESHOLD)
+    with tempfile.TemporaryDirectory(prefix="fedsm-bench-") as directory:
+        nodes: Nodes = kind(multisig, Path(directory) / "nodes", dynafed=True)
+        nodes.start()
+        cast = Cast(secrets, nodes.addresses, Path(directory), interval_s)
+        try:
+            cast.start()
+            wait_for_blocks(cast, blocks // 10 + 2, interval_s)
+            early = [resident_mb(daemon.pid) for daemon in cast.daemons]
+            wait_for_blocks(cast, blocks + 2, interval_s)
+            late = [resident_mb(daemon.pid) for daemon in cast.daemons]
+        finally:
+            cast.close()
+            nodes.close()
+    lines = [cast.lines(i, "block_accepted")[1:blocks] for i in range(MEMBERS)]
+    latencies = [
+        max(line["accepted_ms"] for line in block) - min(line["slot_ms"] for line in block)
+        for block in zip(*lines, strict=True)
+    ]
+    slots = [line["slot_ms"] for line in lines[0]]
+    missed = round((slots[-1] - slots[0]) / (interval_s * 1000)) - (len(slots) - 1)
+    p99 = sorted(latencies)[round(0.99 * (len(latencies) - 1))]
+    say(f"{name}: slot to acceptance by all, median", f"{statistics.median(latencies):.0f} ms, p99 {p99} ms")
+    say(f"{name}: {len(slots)} blocks at {interval_s:g} s, missed slots", str(missed))
+    say(f"{name}: daemon memory early, late (max of five)", f"{max(early):.0f} MB, {max(late):.0f} MB")
+
+
+def wait_for_blocks(cast: Cast, blocks: int, interval_s: float) -> None:
+    def reached() -> bool:
+        return all(len(cast.lines(i, "block_accepted")) >= blocks for i in range(MEMBERS))
+
+    if not cast.wait_for(reached, 60 + 3 * blocks * interval_s):
+        sys.exit("the federation does not make blocks")
+
+
+def resident_mb(pid: int) -> float:
+    return float(psutil.Process(pid).memory_info().rss) / 1e6
+
+
+def microseconds(action: Callable[[], object], times: int) -> float:
+    """Median of five batches, per call."""
+    batches = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        for _ in range(times):
+            action()
+        batches.append((time.perf_counter() - begun) / times * 1e6)
+    return statistics.median(batches)
+
+
+def parts() -> None:
+    """The single steps of a round."""
+    secret = bytes([3]) * 32
+    signer = SoftwareSigner(secret)
+    sealer = Sealer(bytes(32), 0, 0, secret, 1)
+    vote = Prevote(1, 0, "ab" * 32)
+    envelope = sealer.seal(vote)
+    say("seal a vote", f"{microseconds(lambda: sealer.seal(vote), 500):.0f} us")
+    key = signer.public_key[1:]
+    say("parse and verify a vote", f"{microseconds(lambda: signed_by(envelope, parse(envelope), key), 500):.0f} us")
+    say("sign a block hash (low-R ground, verified)", f"{microseconds(lambda: signer.sign_block(secret, b''), 200):.0f} us")
+    with tempfile.TemporaryDirectory(prefix="fedsm-bench-") as directory:
+        guard = Guard.open(Path(directory) / "guard.sqlite", "ab" * 32, signer.public_key)
+        rounds = iter(range(1_000_000))
+        durable = microseconds(lambda: guard.record([VoteCast("prevote", 1, next(rounds), None)]), 50)
+        guard.close()
+    say("record a vote durably", f"{durable:.0f} us")
+    cluster = Cluster(MEMBERS, THRESHOLD)
+    cluster.start()
+    begun = time.perf_counter()
+    cluster.run_until_height(100)
+    say("rounds of 3-of-5 machines in one process", f"{100 / (time.perf_counter() - begun):.0f} a second")
+
+
+BENCHES: dict[str, Callable[[], None]] = {
+    "parts": parts,
+    "latency": lambda: federation(DevnetNodes, 60, 1.0, "devnet"),
+    "pace": lambda: federation(DevnetNodes, 200, 0.2, "devnet"),
+    "memory": lambda: federation(DevnetNodes, 1000, 0.2, "devnet"),
+    "elementsd": lambda: federation(ElementsNodes, 200, 1.0, "elementsd"),
+}
+
+
+def main(chosen: list[str]) -> None:
+    for name in chosen or ["parts", "latency", "pace", *(["elementsd"] if find_elementsd() else [])]:
+        BENCHES[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

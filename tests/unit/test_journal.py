@@ -1,0 +1,116 @@
+"""What the daemon logs: stable event names, the right level, and every name explained to operators."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+import fedsm
+import states
+import transports
+from fedsm.journal import Journal
+from states.effects import Report
+from states.events import TipChanged
+from states.memory import Memory
+from states.round import Round
+from tests.unit.log_lines import LogLines
+
+SLOT_MS = 1_700_000_000_000
+
+
+class Desk:
+    """A journal over a core that the test moves by hand."""
+
+    def __init__(self, **core: Any) -> None:
+        fields = {"state": "Idle", "height": 0, "round": 0, "slot_ms": SLOT_MS}
+        self.core = SimpleNamespace(**(fields | {"agreement": SimpleNamespace(decision=None)} | core))
+        self.logs = LogLines()
+        self.journal = Journal(cast(Round, self.core), self.logs.log)
+
+    def tip(self, height: int, block_hash: str = "aa" * 32) -> dict[str, Any]:
+        self.journal.tip(TipChanged(height, block_hash, None, SLOT_MS + 42, Memory(height + 1)))
+        return self.logs.lines[-1]
+
+
+def decision(block_hash: str, round_: int) -> SimpleNamespace:
+    decided = SimpleNamespace(block_hash=block_hash, certificate=SimpleNamespace(round=round_))
+    return SimpleNamespace(decision=decided)
+
+
+def test_a_state_is_logged_when_it_changes() -> None:
+    desk = Desk()
+    desk.journal.states()
+    desk.core.state, desk.core.height, desk.core.round = "Propose", 10, 1
+    desk.journal.states()
+    desk.journal.states()
+    assert desk.logs.lines == [
+        {"event": "state", "log_level": "info", "state": "Propose", "height": 10, "round": 1},
+    ]
+
+
+def test_a_report_is_logged_under_its_code_with_what_is_known() -> None:
+    desk = Desk()
+    desk.journal.report(Report("round-failed", 10, 1, detail="not heard: [2]"))
+    desk.journal.report(Report("wrong-proposer", 10, 0, member=2))
+    assert desk.logs.lines == [
+        {"event": "round_failed", "log_level": "warning", "height": 10, "round": 1, "detail": "not heard: [2]"},
+        {"event": "wrong_proposer", "log_level": "warning", "height": 10, "round": 0, "member": 2},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "level"),
+    [("equivocation", "error"), ("signing-failed", "error"), ("abstaining", "warning"), ("decided", "info"),
+     ("submitted-accepted", "info"), ("too-early", "debug")],
+)  # fmt: skip
+def test_what_needs_the_operator_is_louder_than_routine(code: str, level: str) -> None:
+    desk = Desk()
+    desk.journal.report(Report(code, 10, 0))
+    assert desk.logs.lines[0]["log_level"] == level
+
+
+def test_an_accepted_block_is_logged_with_its_round_and_its_time_since_the_slot() -> None:
+    desk = Desk(height=10, agreement=decision("aa" * 32, 1))
+    line = desk.tip(10)
+    assert line["event"] == "block_accepted"
+    assert (line["height"], line["hash"], line["round"]) == (10, "aa" * 32, 1)
+    assert (line["slot_ms"], line["accepted_ms"], line["latency_ms"]) == (SLOT_MS, SLOT_MS + 42, 42)
+
+
+def test_a_block_that_we_did_not_see_decided_has_no_round() -> None:
+    assert Desk(height=10).tip(10)["round"] is None
+    assert Desk(height=10, agreement=decision("bb" * 32, 1)).tip(10)["round"] is None
+
+
+def test_the_first_tip_and_one_that_skips_heights_are_no_accepted_blocks() -> None:
+    assert Desk().tip(10) == {"event": "tip", "log_level": "info", "height": 10, "hash": "aa" * 32}
+    assert Desk(height=10).tip(17)["event"] == "tip"
+    assert Desk(height=10).tip(9)["event"] == "tip", "a reorganisation"
+
+
+def events_in_the_code() -> set[str]:
+    """Every name that a log call or a report of the machines can give a line."""
+    names = {"submission_delayed", *(f"submitted_{outcome}" for outcome in ("accepted", "duplicate", "fork"))}
+    choice = r"""\(\s*"([a-z_ -]+)"(?: if \w+ else "([a-z_ -]+)")?"""
+    calls = re.compile(r"(?:log|logger\(\))\.(?:debug|info|warning|error|exception)" + choice)
+    said = re.compile(r"_(?:report|say)" + choice)
+    chosen = re.compile(r"""code = "([a-z-]+)" if .* else "([a-z-]+)\"""")
+    for package in (fedsm, states, transports):
+        for source in Path(package.__path__[0]).rglob("*.py"):
+            text = source.read_text(encoding="utf-8")
+            found = [name for pattern in (calls, said, chosen) for pair in pattern.findall(text) for name in pair]
+            names |= {name.replace("-", "_") for name in found if name}
+    return names
+
+
+def test_every_event_of_the_code_is_explained_in_the_operating_manual() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"^\| `([a-z_ ]+)`", manual, re.MULTILINE))
+    names = events_in_the_code()
+    assert {"started", "stopped", "block_accepted", "decided", "combination_failed", "node_back"} <= names
+    assert {"worker_failed", "link up", "link down", "submission_refused"} <= names
+    assert names == explained
