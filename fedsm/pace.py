@@ -15,8 +15,8 @@ def _within(value_ms: int, least_ms: int, most_ms: int) -> int:
 def timeouts_for(interval_ms: int) -> Timeouts:
     """Time limits for a block interval.
 
-    A quarter of the interval for a proposal leaves room for two more rounds within it. The lower bounds hold
-    for the machines and not for the network: below them a busy host alone would fail rounds. The upper ones
+    A first round that fails takes half of the interval, so that the next one begins within it. The lower bounds
+    hold for the machines and not for the network: below them a busy host alone would fail rounds. The upper ones
     hold because a block of 3000 transactions takes a node about 3 s to build and judge.
     """
     return Timeouts(

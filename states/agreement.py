@@ -1,15 +1,15 @@
 """Which block: proposal, prevote, precommit, lock, certificate for one height (used while in Propose).
 
-Tendermint's algorithm as the rows of states/table.py; this file holds the guards that look and the actions that
-compute. The safety argument: a member precommits (and locks on) a block only after Q prevotes for it in that
-round, and while locked prevotes another block only against Q prevotes for that one in a later round. Two
-quorums share at least 2Q - N members, so two certificates need that many members to vote two ways.
+Tendermint's algorithm as the rows of states/table.py; this file holds the actions that compute, and
+agreement_view.py the guards that look. The safety argument: a member precommits (and locks on) a block only after
+Q prevotes for it in that round, and while locked prevotes another block only against Q prevotes for that one in a
+later round. Two quorums share at least 2Q - N members, so two certificates need that many members to vote two ways.
 """
 
 from __future__ import annotations
 
-import msgspec
-
+from states.accusations import Accusations
+from states.agreement_view import AgreementView, Timeouts
 from states.ballots import Ballots
 from states.effects import (
     Broadcast,
@@ -22,28 +22,23 @@ from states.effects import (
     ValidateBlock,
 )
 from states.events import BlockBuilt, BlockJudged, Received, TimerName
-from states.machine import TableMachine
 from states.memory import BlockDecided, LockTaken, Memory, VoteCast
 from states.messages import BlockRequest, Precommit, Prevote, Proposal, QuorumProof, Vote, VoteKind
 from states.quorum import Quorum
 from states.table import AGREEMENT
+from states.verdicts import Verdicts
+
+__all__ = ["Agreement", "Timeouts"]
+
+# How far one member in a later round can draw another one by itself, once that one has waited in vain for a
+# whole round. With each further member it is as much again: those who are really there must catch up with one
+# whom a liar draws on.
+ROUNDS_DRAWN_BY_ONE = 4
+# How often the votes of others are sent again beside our own: not every link works in both directions.
+RELAY_EVERY_RESENDS = 4
 
 
-class Timeouts(msgspec.Struct, frozen=True):
-    """How long a step of round 0 may take, in milliseconds; each later round allows half as much again."""
-
-    propose_ms: int
-    prevote_ms: int
-    precommit_ms: int
-    resend_ms: int
-    cap_ms: int
-
-    def grown(self, base_ms: int, round_: int) -> int:
-        """The time limit of a step in ``round_``: grows by half of ``base_ms`` a round, up to ``cap_ms``."""
-        return min(base_ms + base_ms * round_ // 2, max(self.cap_ms, base_ms))
-
-
-class Agreement(TableMachine):
+class Agreement(AgreementView):
     """The agreement machine of one member. ``effects`` is filled by each ``feed`` and taken by the caller."""
 
     def __init__(self, member: int, quorum: Quorum, timeouts: Timeouts) -> None:
@@ -69,8 +64,12 @@ class Agreement(TableMachine):
     def begin(self, round_: int) -> None:
         """Start a round of the open height."""
         self.round = round_
+        self._resends = 0
         self._prevote_timer_set = self._precommit_timer_set = False
         self.ballots.enter_round(round_)
+        self.verdicts.keep_only(self.ballots.blocks)
+        self.cast = {(kind, r): vote for (kind, r), vote in self.cast.items() if r >= round_}
+        self._withheld.clear()
         self._set_timer("propose", self.timeouts.propose_ms)
         self.fire("begin")
         self._review()
@@ -87,124 +86,37 @@ class Agreement(TableMachine):
         return effects
 
     def stop_abstaining(self) -> None:
-        """Our memory need not be doubted any more: cast the votes of this round that were held back."""
+        """Our memory need not be doubted any more."""
         self.abstaining = False
-        for kind in ("prevote", "precommit"):
-            if (kind, self.round) in self._withheld:
-                self._cast(kind, self._withheld.pop((kind, self.round)))
-
-    def busy_round(self) -> int | None:
-        """The round that N - Q + 1 others have reached, if it is ours or later and ours has not begun."""
-        ahead = self.ballots.round_reached_by(self.quorum.blocking, excluding=self.member)
-        return ahead if ahead is not None and ahead >= self.round else None
+        self.feed("abstention_ended")
 
     def import_certificate(self, certificate: QuorumProof) -> None:
-        """Count the precommits of a verified certificate as if they had come one by one."""
-        for voter, envelope in zip(certificate.voters, certificate.envelopes, strict=True):
-            self._count("precommit", certificate.round, voter, certificate.block_hash, envelope)
+        """Take a verified certificate, and its votes as if they had come one by one."""
+        self._count_proof(certificate)
+        self.ballots.certify(certificate)
 
-    # --- what is known
+    def hand_over(self, block_hash: str) -> None:
+        """Send a block to a member that lacks its body.
 
-    @property
-    def certified(self) -> tuple[int, str] | None:
-        """(round, hash) of a block with Q precommits in one round."""
-        return self.ballots.certified
+        After a restart we have the block without its proposer's envelope. Then we send a copy in our own name,
+        behind the votes that show why.
+        """
+        envelope = self.ballots.proposal_envelope_of(block_hash)
+        if envelope is not None:
+            self._emit(Relay((envelope,)))
+            return
+        for proof in (self.ballots.certificate, self.valid):
+            if proof is not None and proof.block_hash == block_hash and block_hash in self.ballots.blocks:
+                copy = Proposal(self.height, proof.round, block_hash, self.ballots.blocks[block_hash])
+                self._emit(Relay(proof.envelopes), Broadcast(copy))
+                return
 
-    def _proposal(self) -> Proposal | None:
-        return self.ballots.proposals.get(self.round)
-
-    def _favourite(self) -> str | None:
-        """The block with Q prevotes in this round."""
-        return self.ballots.tally("prevote", self.round).leader(self.quorum.votes)
-
-    def _verdict(self, block_hash: str, *, timely: bool) -> str | None:
-        """Our node's verdict; one that looked at the clock and found the block valid serves both questions."""
-        strict = self._verdicts.get((block_hash, True))
-        if timely or strict == "valid":
-            return strict
-        return self._verdicts.get((block_hash, False))
-
-    def _is_valid(self, block_hash: str) -> bool:
-        return self._verdict(block_hash, timely=False) == "valid"
-
-    def _is_unjudged(self, block_hash: str) -> bool:
-        return block_hash in self.ballots.blocks and self._verdict(block_hash, timely=False) is None
-
-    # --- guards
-
-    def decision_is_remembered(self) -> bool:
-        return self._opening.decision is not None
-
-    def precommit_is_cast(self) -> bool:
-        return ("precommit", self.round) in self.cast
-
-    def prevote_is_cast(self) -> bool:
-        return ("prevote", self.round) in self.cast
-
-    def may_propose(self) -> bool:
-        ours = self.quorum.proposer(self.height, self.round) == self.member
-        return ours and not self.abstaining and ("proposal", self.round) not in self.cast
-
-    def has_valid_block(self) -> bool:
-        return self.valid is not None
-
-    def certified_block_is_valid(self) -> bool:
-        return self.certified is not None and self._is_valid(self.certified[1])
-
-    def certified_block_is_unjudged(self) -> bool:
-        return self.certified is not None and self._is_unjudged(self.certified[1])
-
-    def others_are_ahead(self) -> bool:
-        ahead = self.busy_round()
-        return ahead is not None and ahead > self.round
-
-    def proposal_is_unjudged(self) -> bool:
-        proposal = self._proposal()
-        if proposal is None:
-            return False
-        return self._verdict(proposal.block_hash, timely=proposal.lock_proof is None) is None
-
-    def proposal_is_acceptable(self) -> bool:
-        proposal = self._proposal()
-        if proposal is None:
-            return False
-        if self._verdict(proposal.block_hash, timely=proposal.lock_proof is None) != "valid":
-            return False
-        lock = self.lock
-        return lock is None or lock.block_hash == proposal.block_hash or lock.proof.round <= proposal.valid_round
-
-    def proposal_is_refused(self) -> bool:
-        proposal = self._proposal()
-        if proposal is None or self.proposal_is_acceptable():
-            return False
-        verdict = self._verdict(proposal.block_hash, timely=proposal.lock_proof is None)
-        return verdict in ("valid", "invalid")
-
-    def prevotes_agree_on_valid_block(self) -> bool:
-        favourite = self._favourite()
-        return favourite is not None and self._is_valid(favourite)
-
-    def prevotes_agree_on_nil(self) -> bool:
-        return self.ballots.tally("prevote", self.round).count(None) >= self.quorum.votes
-
-    def favourite_is_unjudged(self) -> bool:
-        favourite = self._favourite()
-        return favourite is not None and self._is_unjudged(favourite)
-
-    def favourite_is_newly_valid(self) -> bool:
-        known = self.valid is not None and self.valid.round >= self.round
-        return not known and self.prevotes_agree_on_valid_block()
-
-    def prevotes_are_split(self) -> bool:
-        heard = len(self.ballots.tally("prevote", self.round))
-        return not self._prevote_timer_set and heard >= self.quorum.votes
-
-    def precommits_agree_on_nil(self) -> bool:
-        return self.ballots.tally("precommit", self.round).count(None) >= self.quorum.votes
-
-    def precommits_are_split(self) -> bool:
-        heard = len(self.ballots.tally("precommit", self.round))
-        return not self._precommit_timer_set and heard >= self.quorum.votes
+    def accuse(
+        self, code: str, member: int, round_: int, evidence: tuple[bytes, ...] = (), detail: str = ""
+    ) -> None:
+        """Report a member's fault, once for each round and ``detail``, and not without end."""
+        if self._accusations.is_new(code, member, detail, round_):
+            self._emit(Report(code, self.height, round_, member, detail, evidence))
 
     # --- actions: a height and its rounds
 
@@ -213,19 +125,23 @@ class Agreement(TableMachine):
         self.height = memory.height
         self.round = max((vote.round for vote in memory.votes), default=0)
         self.next_round = self.round
-        self.ballots = Ballots(self.quorum)
+        self.ballots = Ballots(self.quorum, memory.height)
         self.cast = {(vote.kind, vote.round): vote.block_hash for vote in memory.votes}
-        self.lock: LockTaken | None = memory.lock
-        self.valid: QuorumProof | None = None
-        self.decision: BlockDecided | None = memory.decision
-        self._verdicts: dict[tuple[str, bool], str] = {}
-        self._withheld: dict[tuple[str, int], str | None] = {}
-        self._accused: set[tuple[str, int, int]] = set()
-        self._asked = 0
+        self.lock = memory.lock
+        self.valid = None
+        self.decision = memory.decision
+        self.verdicts = Verdicts()
+        self._withheld: dict[str, str | None] = {}
+        self._accusations = Accusations()
+        self._resends = self._asked = self._copies_asked = self._copies_tried = 0
         self._prevote_timer_set = self._precommit_timer_set = False
         if memory.lock is not None:
             self.valid = memory.lock.proof
+            self._count_proof(memory.lock.proof)
             self.ballots.keep_block(memory.lock.block_hash, memory.lock.block)
+        if memory.decision is not None:
+            self.import_certificate(memory.decision.certificate)
+            self.ballots.keep_block(memory.decision.block_hash, memory.decision.block)
 
     def request_block(self) -> None:
         self._emit(RequestBlock(self.height, self.round, self._parent))
@@ -260,8 +176,27 @@ class Agreement(TableMachine):
         ahead = self.busy_round()
         self.next_round = self.round + 1 if ahead is None else ahead
 
+    def join_nearest_round(self) -> None:
+        later = self.ballots.later_rounds(self.round, excluding=self.member)
+        self.next_round = min(later[0], self.round + ROUNDS_DRAWN_BY_ONE * len(later))
+
     def end_round(self) -> None:
         self.next_round = self.round + 1
+
+    # --- actions: effects were dropped, because a record could not be written
+
+    def renew(self) -> None:
+        """Ask and time again what the review that follows finds open; ``resend`` says lost votes again."""
+        self.verdicts.forget_pending()
+        self._prevote_timer_set = self._precommit_timer_set = False
+
+    def renew_proposal_time(self) -> None:
+        self.renew()
+        self._set_timer("propose", self.timeouts.propose_ms)
+
+    def renew_block_request(self) -> None:
+        self.renew_proposal_time()
+        self.request_block()
 
     # --- actions: what is heard
 
@@ -269,21 +204,23 @@ class Agreement(TableMachine):
         event = self._event
         if not isinstance(event, Received) or not isinstance(event.message, Proposal):
             return
-        proposal = event.message
+        proposal, proof = event.message, event.message.lock_proof
         if event.sender != self.quorum.proposer(self.height, proposal.round):
-            self._report("wrong-proposer", member=event.sender, evidence=(event.envelope,))
+            if not self.ballots.has_quorum(proposal.block_hash):
+                self.accuse("wrong-proposer", event.sender, proposal.round, (event.envelope,))
+                return
+        elif proof is not None and not self._proves(proof, "prevote", proposal.block_hash, before=proposal.round):
+            self.accuse("bad-lock-proof", event.sender, proposal.round, (event.envelope,))
             return
-        proof = proposal.lock_proof
-        if proof is not None and not self._proves(proof, "prevote", proposal.block_hash, before=proposal.round):
-            self._report("bad-lock-proof", member=event.sender, evidence=(event.envelope,))
-            return
-        earlier = self.ballots.add_proposal(proposal, event.sender, event.envelope)
-        if earlier is not None:
-            self._accuse("proposal", proposal.round, event.sender, (earlier, event.envelope))
-            return
-        if proof is not None:
-            for voter, envelope in zip(proof.voters, proof.envelopes, strict=True):
-                self._count("prevote", proof.round, voter, proof.block_hash, envelope)
+        else:
+            earlier = self.ballots.add_proposal(proposal, event.sender, event.envelope)
+            if earlier is not None:
+                evidence = (earlier, event.envelope)
+                self.accuse("equivocation", event.sender, proposal.round, evidence, "proposal")
+                return
+            if proof is not None:
+                self._count_proof(proof)
+        self._consider_copy(event)
 
     def record_vote(self) -> None:
         event = self._event
@@ -292,6 +229,26 @@ class Agreement(TableMachine):
             kind: VoteKind = "prevote" if isinstance(vote, Prevote) else "precommit"
             self._count(kind, vote.round, event.sender, vote.block_hash, event.envelope)
 
+    def _consider_copy(self, event: Received) -> None:
+        """Take a block's body from whoever sends it, if Q members voted for it and ours is missing or refused.
+
+        The hash covers the header only: a liar can send a header with a spoiled body. Our node refuses that,
+        and must see the one that Q members found valid.
+        """
+        proposal = event.message
+        if not isinstance(proposal, Proposal) or not self.ballots.has_quorum(proposal.block_hash):
+            return
+        held = self.ballots.blocks.get(proposal.block_hash)
+        if held is not None:
+            if held == proposal.block or not self._is_doubtful(proposal.block_hash):
+                return
+            self._copies_tried += 1
+        self.ballots.replace_copy(proposal, event.sender, event.envelope)
+
+    def _is_doubtful(self, block_hash: str) -> bool:
+        """Whether our node refused the body we hold, and there may be a better one."""
+        return self._verdict(block_hash) == "invalid" and self._copies_tried < self.quorum.members
+
     def record_certificate(self) -> None:
         """The certificate was counted by import_certificate; the review that follows finds it."""
 
@@ -299,8 +256,7 @@ class Agreement(TableMachine):
         judged = self._event
         if not isinstance(judged, BlockJudged):
             return
-        self._verdicts[judged.block_hash, judged.timely] = judged.verdict
-        if judged.verdict == "invalid":
+        if self.verdicts.answer(judged) and judged.verdict == "invalid":
             self._report("block-refused", detail=f"{judged.block_hash}: {judged.reason}")
 
     # --- actions: judging
@@ -311,8 +267,7 @@ class Agreement(TableMachine):
             self._judge(proposal.block_hash, timely=proposal.lock_proof is None)
 
     def judge_certified(self) -> None:
-        if self.certified is not None:
-            self._judge(self.certified[1], timely=False)
+        self._judge(self._certified_hash(), timely=False)
 
     def judge_favourite(self) -> None:
         favourite = self._favourite()
@@ -321,8 +276,9 @@ class Agreement(TableMachine):
 
     def _judge(self, block_hash: str, *, timely: bool) -> None:
         """Ask our node. Q votes vouch for the time of a block that is certified, locked or the favourite."""
-        self._verdicts[block_hash, timely] = "pending"
-        self._emit(ValidateBlock(self.height, block_hash, self.ballots.blocks[block_hash], timely))
+        body = self.ballots.blocks[block_hash]
+        self.verdicts.ask(block_hash, body, timely=timely)
+        self._emit(ValidateBlock(self.height, block_hash, body, timely))
 
     # --- actions: voting
 
@@ -339,7 +295,7 @@ class Agreement(TableMachine):
             return
         block_hash = self.valid.block_hash
         self.lock = LockTaken(self.height, block_hash, self.ballots.blocks[block_hash], self.valid)
-        self._cast("precommit", block_hash, self.lock)
+        self._cast("precommit", block_hash)
 
     def precommit_nil(self) -> None:
         self._cast("precommit", None)
@@ -360,40 +316,50 @@ class Agreement(TableMachine):
         self._set_timer("precommit", self.timeouts.precommit_ms)
 
     def decide(self) -> None:
-        if self.certified is None:
-            return
-        round_, block_hash = self.certified
-        tally = self.ballots.tally("precommit", round_)
-        certificate = tally.proof("precommit", self.height, round_, block_hash, self.quorum.votes)
-        self.decision = BlockDecided(self.height, block_hash, self.ballots.blocks[block_hash], certificate)
+        certificate = self.ballots.certificate
+        if certificate is not None:
+            block = self.ballots.blocks[certificate.block_hash]
+            self.decision = BlockDecided(self.height, certificate.block_hash, block, certificate)
 
-    def _cast(self, kind: str, block_hash: str | None, lock: LockTaken | None = None) -> None:
+    def cast_withheld(self) -> None:
+        """Cast the votes of this round that were held back while our memory was in doubt."""
+        withheld, self._withheld = self._withheld, {}
+        for kind, block_hash in withheld.items():
+            self._cast(kind, block_hash)
+
+    def _cast(self, kind: str, block_hash: str | None) -> None:
         if self.abstaining:
-            self._withheld[kind, self.round] = block_hash
+            self._withheld[kind] = block_hash
             return
         self.cast[kind, self.round] = block_hash
-        self._say(kind, block_hash, lock)
+        self._say(kind, block_hash)
 
-    def _say(self, kind: str, block_hash: str | None, lock: LockTaken | None) -> None:
+    def _say(self, kind: str, block_hash: str | None) -> None:
         """Record a vote, then send it: in this order, so that no restart can make us say otherwise."""
         cast = VoteCast(kind, self.height, self.round, block_hash)
         vote = (Prevote if kind == "prevote" else Precommit)(self.height, self.round, block_hash)
-        self._emit(Persist((cast,) if lock is None else (lock, cast)), Broadcast(vote))
+        locks = kind == "precommit" and block_hash is not None and self.lock is not None
+        self._emit(Persist((self.lock, cast) if locks and self.lock is not None else (cast,)), Broadcast(vote))
 
     # --- actions: sending again
 
     def resend(self) -> None:
         """Nothing moved for a while: repeat our part, bring stragglers up to this round, ask for what we lack."""
-        for key in [key for key, verdict in self._verdicts.items() if verdict == "unavailable"]:
-            del self._verdicts[key]
-        envelopes = list(self._repeat_votes())
+        self._resends += 1
+        self.verdicts.retry()
+        envelopes = self._repeat_votes()
         if self.round > 0:
             envelopes += self.ballots.envelopes("precommit", self.round - 1)
+        if self._resends % RELAY_EVERY_RESENDS == 0:
+            envelopes += self.ballots.envelopes("prevote", self.round)
+            envelopes += self.ballots.envelopes("precommit", self.round)
         proposal = self.ballots.proposal_envelope(self.round, self.member)
-        if proposal is not None and len(self.ballots.tally("prevote", self.round)) < self.quorum.votes:
+        # Less and less often: it may be large, and who has heard of a block asks for it.
+        rare = self._resends & (self._resends - 1) == 0
+        if proposal is not None and rare and len(self.ballots.tally("prevote", self.round)) < self.quorum.votes:
             envelopes.append(proposal)
         if envelopes:
-            self._emit(Relay(tuple(envelopes)))
+            self._emit(Relay(tuple(dict.fromkeys(envelopes))))
         self._ask_for_missing_block()
 
     def _repeat_votes(self) -> list[bytes]:
@@ -406,21 +372,33 @@ class Agreement(TableMachine):
             if sent is not None:
                 envelopes.append(sent)
             else:
-                block_hash = self.cast[kind, self.round]
-                lock = self.lock if kind == "precommit" and block_hash is not None else None
-                self._say(kind, block_hash, lock)
+                self._say(kind, self.cast[kind, self.round])
         return envelopes
 
     def _ask_for_missing_block(self) -> None:
         """Ask one member at a time that voted for a block whose body never reached us."""
-        wanted = self.certified or self.ballots.wanted(self.round)
-        if wanted is None or wanted[1] in self.ballots.blocks:
+        wanted = self._wanted_block()
+        if wanted is None:
             return
-        holders = [m for m in self.ballots.supporters(wanted[1]) if m != self.member]
+        round_, block_hash = wanted
+        holders = [m for m in self.ballots.supporters(block_hash) if m != self.member]
         if holders:
             holder = holders[self._asked % len(holders)]
             self._asked += 1
-            self._emit(Broadcast(BlockRequest(self.height, wanted[0], wanted[1], holder)))
+            self._emit(Broadcast(BlockRequest(self.height, round_, block_hash, holder)))
+
+    def _wanted_block(self) -> tuple[int, str] | None:
+        """(round, hash) of a block whose body we lack, or hold in a copy that our node refused."""
+        certificate = self.ballots.certificate
+        if certificate is None:
+            return self.ballots.wanted(self.round)
+        wanted = (certificate.round, certificate.block_hash)
+        if certificate.block_hash not in self.ballots.blocks:
+            return wanted
+        if not self._is_doubtful(certificate.block_hash) or self._copies_asked >= self.quorum.members:
+            return None
+        self._copies_asked += 1
+        return wanted
 
     # --- small parts
 
@@ -431,13 +409,11 @@ class Agreement(TableMachine):
     def _count(self, kind: VoteKind, round_: int, voter: int, block_hash: str | None, envelope: bytes) -> None:
         earlier = self.ballots.add_vote(kind, round_, voter, block_hash, envelope)
         if earlier is not None:
-            self._accuse(kind, round_, voter, (earlier, envelope))
+            self.accuse("equivocation", voter, round_, (earlier, envelope), kind)
 
-    def _accuse(self, kind: str, round_: int, member: int, evidence: tuple[bytes, ...]) -> None:
-        """Report two different signed messages for one (height, round, kind), once."""
-        if (kind, round_, member) not in self._accused:
-            self._accused.add((kind, round_, member))
-            self._report("equivocation", member=member, detail=kind, evidence=evidence)
+    def _count_proof(self, proof: QuorumProof) -> None:
+        for voter, envelope in zip(proof.voters, proof.envelopes, strict=True):
+            self._count(proof.vote, proof.round, voter, proof.block_hash, envelope)
 
     def _proves(self, proof: QuorumProof, vote: VoteKind, block_hash: str, *, before: int) -> bool:
         return (

@@ -58,9 +58,10 @@ class Ballots:
         if earlier is not None:
             return earlier
         self._note_reached(voter, round_)
-        if kind == "precommit" and block_hash is not None and tally.count(block_hash) >= self._quorum.votes:
-            # Proven here and now: the votes may be let go before the block's body has come.
-            self.certify(tally.proof(kind, self._height, round_, block_hash, self._quorum.votes))
+        if self.certificate is None and kind == "precommit" and block_hash is not None:
+            if tally.count(block_hash) >= self._quorum.votes:
+                # Proven here and now: the votes may be let go before the block's body has come.
+                self.certificate = tally.proof(kind, self._height, round_, block_hash, self._quorum.votes)
         if round_ > self._round + 1:
             self._bound_future_votes(kind, voter)
         return None
@@ -80,10 +81,10 @@ class Ballots:
         """Hold this copy of a block's body in place of the one we have."""
         self.blocks[proposal.block_hash] = proposal.block
         first = self.proposals.get(proposal.round)
-        if first is not None and first.block_hash == proposal.block_hash:
-            if self._proposal_envelopes[proposal.round][0] == sender:
-                self.proposals[proposal.round] = proposal
-                self._proposal_envelopes[proposal.round] = (sender, envelope)
+        same = first is not None and first.block_hash == proposal.block_hash
+        if same and self._proposal_envelopes[proposal.round][0] == sender:
+            self.proposals[proposal.round] = proposal
+            self._proposal_envelopes[proposal.round] = (sender, envelope)
 
     def enter_round(self, round_: int) -> None:
         """We are in this round now: what is too old to matter is dropped."""

@@ -10,8 +10,9 @@ from collections import deque
 
 import msgspec
 
+from states.abstention import Abstention
 from states.agreement import Agreement, Timeouts
-from states.closing import ClosedHeight, Signatures
+from states.closing import ClosedHeight, LastStep, Signatures
 from states.effects import (
     Broadcast,
     CombineBlock,
@@ -32,7 +33,6 @@ from states.events import (
     Event,
     PersistFailed,
     Received,
-    ReissueFinished,
     TimerFired,
     TimerName,
     TipChanged,
@@ -44,6 +44,7 @@ from states.messages import BlockRequest, BlockSignature, Heartbeat, Prevote, Pr
 from states.quorum import Quorum
 from states.schedule import Schedule
 from states.table import ROUND
+from states.triggers import trigger_of
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -60,16 +61,6 @@ class Settings(msgspec.Struct, frozen=True):
     reissue_limit_ms: int = 0
 
 
-_TRIGGERS: dict[type, str] = {
-    TipChanged: "tip_changed",
-    BlockBuilt: "block_built",
-    BlockJudged: "block_judged",
-    DigestSigned: "digest_signed",
-    BlockCombined: "block_combined",
-    BlockSubmitted: "block_submitted",
-    PersistFailed: "persist_failed",
-    ReissueFinished: "reissue_finished",
-}
 _AGREEMENT_TRIGGERS: dict[type, str] = {BlockBuilt: "built", BlockJudged: "judged", Proposal: "proposal"}
 
 
@@ -89,17 +80,17 @@ class Round(TableMachine):
         self._mailbox = Mailbox()
         self._signatures = Signatures()
         self._closed: ClosedHeight | None = None
-        self._fresh_members: set[int] = set()
+        self._last_step = LastStep()
+        self._abstention = Abstention(settings.member, settings.quorum)
+        self._answered: set[tuple[int, str]] = set()
         self._effects: list[Effect] = []
         self._inbox: deque[Event] = deque()
         self._event: Event | None = None
-        self._combining: CombineBlock | None = None
-        self._submitting: SubmitBlock | None = None
 
     @property
     def fresh(self) -> bool:
-        """Whether this is the first height that a member with an empty guard sees."""
-        return self.settings.member in self._fresh_members
+        """Whether our guard was empty when it saw the first height, and this is still it."""
+        return self._abstention.ours_is_fresh
 
     # --- the one entry
 
@@ -108,49 +99,12 @@ class Round(TableMachine):
         self._inbox.append(event)
         while self._inbox:
             self._event = self._inbox.popleft()
-            trigger = self._trigger_of(self._event)
+            trigger = trigger_of(self._event, self.height, self.round)
             if trigger is not None:
                 self.fire(trigger)
                 self._follow_up()
         effects, self._effects = self._effects, []
         return effects
-
-    def _trigger_of(self, event: Event) -> str | None:
-        """The trigger of an event, or ``None`` when it speaks of a height or round that is past."""
-        if isinstance(event, Received):
-            return self._trigger_of_message(event)
-        if isinstance(event, TimerFired):
-            return self._trigger_of_timer(event)
-        if not isinstance(event, TipChanged) and event.height != self.height:
-            return None
-        if isinstance(event, BlockBuilt) and event.round != self.round:
-            return None
-        return _TRIGGERS[type(event)]
-
-    def _trigger_of_message(self, event: Received) -> str | None:
-        message = event.message
-        if isinstance(message, Heartbeat):
-            return "heartbeat"
-        if self.height == 0:
-            return None
-        if message.height > self.height:
-            return "early_message"
-        if message.height < self.height:
-            return "late_message"
-        if isinstance(message, BlockSignature):
-            return "signature"
-        if isinstance(message, BlockRequest):
-            return "block_request"
-        return "proposal" if isinstance(message, Proposal) else "vote"
-
-    def _trigger_of_timer(self, event: TimerFired) -> str | None:
-        if event.timer == "resend":
-            return "resend_timer"
-        if event.height != self.height:
-            return None
-        if event.timer in ("slot", "reissue"):
-            return f"{event.timer}_timer"
-        return "agreement_timer" if event.round == self.round else None
 
     def _follow_up(self) -> None:
         """Take the internal triggers that the last step made possible, until nothing moves."""
@@ -203,6 +157,10 @@ class Round(TableMachine):
     def signatures_suffice(self) -> bool:
         return self._signatures.count(self._decided_hash()) >= self.settings.quorum.threshold
 
+    def may_try_again(self) -> bool:
+        """What was refused is not tried again at once, but after a resend interval."""
+        return not self._last_step.is_refused
+
     def combination_succeeded(self) -> bool:
         return isinstance(self._event, BlockCombined) and self._event.block is not None
 
@@ -215,13 +173,16 @@ class Round(TableMachine):
         tip = self._event
         if not isinstance(tip, TipChanged):
             return
-        first = self.height == 0
         self._close_height(tip)
         self.tip, self.height, self._memory = tip.block_hash, tip.height + 1, tip.memory
         self.round = max((vote.round for vote in tip.memory.votes), default=0)
         self._signatures = Signatures()
-        self._combining = self._submitting = None
-        self._doubt_memory(first_height=first, chain_has_history=tip.height > 0)
+        self._last_step = LastStep()
+        self._answered.clear()
+        self._abstention.open_height(tip.memory)
+        self.agreement.abstaining = self._abstention.is_needed
+        if self.agreement.abstaining:
+            self._report("abstaining", detail="the guard is empty and the chain has history")
         self.agreement.open(self.height, self.tip, tip.memory)
         self._behind = self.settings.schedule.is_behind(tip.height, tip.first_block_time, tip.now_ms)
         # A slot whose round began a little early is used up; it must not open twice.
@@ -244,22 +205,7 @@ class Round(TableMachine):
             self._report("fork", detail=f"decided {decision.block_hash}, the tip is {tip.block_hash}")
         proposal = self.agreement.ballots.proposal_envelope_of(decision.block_hash)
         signatures = self._signatures.envelopes(decision.block_hash)
-        self._closed = ClosedHeight(tip.height, tip.now_ms, proposal, signatures)
-
-    def _doubt_memory(self, *, first_height: bool, chain_has_history: bool) -> None:
-        """An empty guard on a chain with history sits out the first height it sees (design section 4)."""
-        doubtful = first_height and chain_has_history and self._memory.fresh
-        if doubtful:
-            self._fresh_members.add(self.settings.member)
-        else:
-            self._fresh_members.discard(self.settings.member)
-        self.agreement.abstaining = doubtful and not self._others_are_fresh_too()
-        if self.agreement.abstaining:
-            self._report("abstaining", detail="the guard is empty and the chain has history")
-
-    def _others_are_fresh_too(self) -> bool:
-        """N - Q + 1 members without memory: no height can close without them, so waiting would be for ever."""
-        return len(self._fresh_members) >= self.settings.quorum.blocking
+        self._closed = ClosedHeight(tip.height, proposal, signatures)
 
     def keep_height(self) -> None:
         """The node told us again what we know."""
@@ -319,11 +265,11 @@ class Round(TableMachine):
             and len(set(certificate.voters)) >= self.settings.quorum.votes
         )
         if not valid:
-            self._report("bad-certificate", event.sender, evidence=(event.envelope,))
+            self.agreement.accuse("bad-certificate", event.sender, message.round, (event.envelope,))
             return
         evidence = self._signatures.add(event.sender, message, event.envelope)
         if evidence:
-            self._report("double-signature", event.sender, evidence=evidence)
+            self.agreement.accuse("double-signature", event.sender, message.round, evidence)
         self.agreement.import_certificate(certificate)
         self.agreement.feed("certificate")
 
@@ -346,24 +292,26 @@ class Round(TableMachine):
         if decision is None:
             return
         chosen = self._signatures.first(decision.block_hash, self.settings.quorum.threshold)
-        self._combining = CombineBlock(self.height, decision.block_hash, decision.block, chosen)
-        self._effects.append(self._combining)
+        order = CombineBlock(self.height, decision.block_hash, decision.block, chosen)
+        self._effects.append(self._last_step.give(order))
 
     def submit_block(self) -> None:
         event = self._event
         if isinstance(event, BlockCombined) and event.block is not None:
-            self._submitting = SubmitBlock(self.height, event.block_hash, event.block)
-            self._effects.append(self._submitting)
+            order = SubmitBlock(self.height, event.block_hash, event.block)
+            self._effects.append(self._last_step.give(order))
 
     def drop_combination(self) -> None:
         """Our signatures were verified one by one, so this is a fault of the chain's rules or of the node."""
         event = self._event
+        self._last_step.answered(refused=True)
         if isinstance(event, BlockCombined | BlockSubmitted):
             code = "combination-failed" if isinstance(event, BlockCombined) else "submission-refused"
             self._report(code, detail=event.reason)
 
     def note_submission(self) -> None:
         event = self._event
+        self._last_step.answered()
         if isinstance(event, BlockSubmitted):
             code = "submission-delayed" if event.outcome == "unavailable" else f"submitted-{event.outcome}"
             self._report(code, detail=event.reason)
@@ -374,89 +322,89 @@ class Round(TableMachine):
 
     # --- actions: sending again
 
-    def resend_idle(self) -> None:
-        self._forget_answers()
-        self._rearm_resend()
-
     def resend_votes(self) -> None:
-        self._forget_answers()
+        self._begin_resending()
         self.agreement.feed("resend")
-        self._rearm_resend()
 
     def resend_signature(self) -> None:
         """Repeat our signature; without one, pass on the certificate and ask the signer again."""
-        self._forget_answers()
-        decision = self.agreement.decision
-        if decision is not None:
-            own = self._signatures.envelope(decision.block_hash, self.settings.member)
-            if own is not None:
-                self._effects.append(Relay((own,)))
-            else:
-                self._effects.append(Relay(decision.certificate.envelopes))
-                self._effects.append(Persist((decision,)))
-                self._effects.append(SignDigest(self.height, decision.block_hash, decision.block))
+        self._begin_resending()
+        self._last_step.after_resend()
+        self._repeat_signature()
+
+    def retry_last_step(self) -> None:
+        self._begin_resending()
+        order = self._last_step.after_resend()
+        if order is not None:
+            self._effects.append(order)
+        self._repeat_signature()
+
+    def _begin_resending(self) -> None:
+        """Ready for the next interval; first of all the timer, for what follows a Persist may be dropped."""
         self._rearm_resend()
-
-    def retry_combination(self) -> None:
-        if self._combining is not None:
-            self._effects.append(self._combining)
-        self.resend_signature()
-
-    def retry_submission(self) -> None:
-        if self._submitting is not None:
-            self._effects.append(self._submitting)
-        self.resend_signature()
+        self._answered.clear()
+        if self._closed is not None:
+            self._closed.grow_older()
 
     def _rearm_resend(self) -> None:
         self._set_timer("resend", self.settings.timeouts.resend_ms)
 
-    def _forget_answers(self) -> None:
-        if self._closed is not None:
-            self._closed.answered.clear()
+    def _repeat_signature(self) -> None:
+        decision = self.agreement.decision
+        if decision is None:
+            return
+        own = self._signatures.envelope(decision.block_hash, self.settings.member)
+        if own is not None:
+            self._effects.append(Relay((own,)))
+        else:
+            self._effects.append(Relay(decision.certificate.envelopes))
+            self._effects.append(Persist((decision,)))
+            self._effects.append(SignDigest(self.height, decision.block_hash, decision.block))
 
     # --- actions: others
 
     def answer_request(self) -> None:
+        """Blocks are large: the same member is given the same one once in a resend interval."""
         event = self._event
         if not isinstance(event, Received) or not isinstance(event.message, BlockRequest):
             return
-        proposal = self.agreement.ballots.proposal_envelope_of(event.message.block_hash)
-        if proposal is not None and event.message.holder == self.settings.member:
-            self._effects.append(Relay((proposal,)))
+        request = (event.sender, event.message.block_hash)
+        if event.message.holder == self.settings.member and request not in self._answered:
+            self._answered.add(request)
+            self.agreement.hand_over(event.message.block_hash)
 
     def answer_late(self) -> None:
         """Somebody works on the height that just closed: give them all it takes to close it, once a while."""
         event, closed = self._event, self._closed
         if not isinstance(event, Received) or closed is None or event.message.height != closed.height:
             return
-        # Votes that were on their way when the height closed need no answer.
-        grace_ms = 2 * self.settings.timeouts.resend_ms
-        if event.now_ms >= closed.closed_ms + grace_ms and event.sender not in closed.answered:
-            closed.answered.add(event.sender)
-            self._effects.append(Relay(closed.envelopes()))
+        envelopes = closed.answer(event.sender)
+        if envelopes:
+            self._effects.append(Relay(envelopes))
 
     def keep_for_later(self) -> None:
         event = self._event
         if isinstance(event, Received) and not self._mailbox.keep(event, self.height):
-            self._report("too-early", event.sender, detail=f"height {event.message.height}")
+            self.agreement.accuse("too-early", event.sender, 0)
 
     def note_heartbeat(self) -> None:
         event = self._event
         if not isinstance(event, Received) or not isinstance(event.message, Heartbeat):
             return
-        if event.message.fresh:
-            self._fresh_members.add(event.sender)
-        else:
-            self._fresh_members.discard(event.sender)
+        self._abstention.note(event.sender, fresh=event.message.fresh)
         self.answer_late()
-        if self.agreement.abstaining and self._others_are_fresh_too():
+        if self.agreement.abstaining and not self._abstention.is_needed:
             self._report("abstention-ended", detail="too few members remember; the height needs our vote")
             self.agreement.stop_abstaining()
 
-    def report_persist_failure(self) -> None:
+    def recover_dropped_effects(self) -> None:
+        """Our vote or signature did not leave, and is tried again; so must be what was dropped with it."""
         event = self._event
         if isinstance(event, PersistFailed):
             self._report("persist-failed", self.settings.member, detail=f"{event.code}: {event.reason}")
+            self._rearm_resend()
+            self._last_step.answered()
+            self.agreement.feed("interrupted")
 
     def end_reissue(self) -> None:
         """Idle again; the slot timer has been running all the while."""

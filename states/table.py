@@ -170,7 +170,11 @@ AGREEMENT_EDGES: tuple[Edge, ...] = (
     # and too few for a round skip, come together after a while.
     *_rows("resend", _VOTING, "RoundOver", "join_nearest_round", "round_is_deserted"),
     *_rows("resend", _OPEN, None, "resend"),
-    *_rows("interrupted", _OPEN, None, "renew"),
+    # A record could not be written, and what followed it in the list of effects was dropped with it.
+    *_rows("interrupted", ("Building",), None, "renew_block_request"),
+    *_rows("interrupted", ("AwaitProposal", "Judging"), None, "renew_proposal_time"),
+    *_rows("interrupted", ("Waiting", "Prevoted", "Precommitted", "RoundOver"), None, "renew"),
+    *_rows("abstention_ended", _VOTING, None, "cast_withheld"),
 )
 
 AGREEMENT_IGNORED: dict[str, tuple[tuple[str, ...], str]] = {
@@ -191,6 +195,7 @@ AGREEMENT_IGNORED: dict[str, tuple[tuple[str, ...], str]] = {
     "precommit_timer": (("Waiting", "RoundOver", "Decided"), "the round ended before the time was up"),
     "resend": (("Decided",), "signatures carry the certificate from here on"),
     "interrupted": (("Decided",), "nothing is under way here any more"),
+    "abstention_ended": (("Waiting", "RoundOver", "Decided"), "no vote is held back"),
 }
 
 # The timer by which each waiting state of the agreement machine is left; while fewer than Q members are heard

@@ -1,7 +1,7 @@
 """N members' machines on a virtual clock with a perfect or faulty network: what the tests of the core run on.
 
-Nodes, guards and signers are the simplest honest ones: a node knows its tip and accepts what is valid, a guard
-is a dictionary that survives ``restart``, a signature is a word.
+Nodes and signers are the simplest honest ones: a node knows its chain and accepts what is valid, a signature is a
+word. Guards keep the real guard's rules, and whatever a member does is checked by a Watch the moment it does it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import msgspec
 
+from signers.guard_codes import GuardError
 from states.agreement import Timeouts
 from states.effects import (
     Broadcast,
@@ -35,104 +35,109 @@ from states.events import (
     BlockSubmitted,
     DigestSigned,
     Event,
+    Outcome,
+    PersistFailed,
     Received,
     TimerFired,
+    TimerName,
     TipChanged,
 )
-from states.memory import BlockDecided, LockTaken, Memory, VoteCast
-from states.messages import Message
+from states.messages import BlockRequest, BlockSignature, Message, Precommit, Prevote, Proposal
 from states.quorum import Quorum, default_vote_quorum
 from states.round import Round, Settings
 from states.schedule import Schedule
+from tests.cluster_disk import Disk, Store
+from tests.cluster_watch import Watch, Wire, seal, unseal
+
+__all__ = ["TIMEOUTS", "Cluster", "Member", "Wire", "seal", "unseal"]
 
 TIMEOUTS = Timeouts(propose_ms=200, prevote_ms=100, precommit_ms=100, resend_ms=100, cap_ms=2000)
 
 
-class Wire(msgspec.Struct, frozen=True):
-    """A stand-in for the signed envelope: who says what, once for each ``copy``."""
-
-    sender: int
-    message: Message
-    copy: int = 0
-
-
-def seal(sender: int, message: Message, copy: int = 0) -> bytes:
-    return msgspec.msgpack.encode(Wire(sender, message, copy))
-
-
-def unseal(envelope: bytes) -> Wire:
-    return msgspec.msgpack.decode(envelope, type=Wire)
-
-
-@dataclass
-class Disk:
-    """What a member's guard holds; it survives restarts of the machines."""
-
-    votes: dict[tuple[str, int, int], VoteCast] = field(default_factory=dict)
-    locks: dict[int, LockTaken] = field(default_factory=dict)
-    decisions: dict[int, BlockDecided] = field(default_factory=dict)
-    signed: dict[int, str] = field(default_factory=dict)
-    used: bool = False
-
-    def memory(self, height: int, *, fresh: bool = False) -> Memory:
-        votes = tuple(v for (_, h, _), v in sorted(self.votes.items()) if h == height)
-        return Memory(height, votes, self.locks.get(height), self.decisions.get(height), fresh)
-
-    def record(self, persist: Persist) -> None:
-        self.used = True
-        for record in persist.records:
-            if isinstance(record, VoteCast):
-                key = (record.kind, record.height, record.round)
-                assert self.votes.setdefault(key, record) == record, f"two votes: {self.votes[key]} and {record}"
-            elif isinstance(record, LockTaken):
-                self.locks[record.height] = record
-            else:
-                earlier = self.decisions.setdefault(record.height, record)
-                assert earlier.block_hash == record.block_hash, "two decisions"
-
-
 class Member:
-    """One member: its machines, disk and node."""
+    """One member: its machines, disk and node.
 
-    def __init__(self, cluster: Cluster, index: int) -> None:
-        self.cluster, self.index = cluster, index
-        self.disk = Disk()
+    ``crash_after``: it crashes once that many more effects are carried out. ``disk_full``: nothing can be written.
+    ``node_down``: its node does not answer for now. ``offset_ms``: what its wall clock is ahead.
+    """
+
+    def __init__(self, cluster: Cluster, index: int, store: Store) -> None:
+        self.cluster, self.index, self.store = cluster, index, store
         self.chain: list[str] = list(cluster.genesis)
-        self.alive = True
         self.rejects: set[str] = set()
-        self.timers: dict[str, int] = {}
+        self.refuses_submission = False
+        self.disk_full = self.node_down = self.signer_down = False
+        self.crash_after: int | None = None
+        self.offset_ms = 0
         self.reports: list[Report] = []
+        self.submissions: list[tuple[int, Outcome]] = []
+        self.life = 0
         self.start()
+
+    @property
+    def height(self) -> int:
+        """The height of the node's tip."""
+        return len(self.chain) - 1
 
     def start(self) -> None:
         self.round = Round(self.cluster.settings(self.index))
-        self.timers.clear()
+        self.timers: dict[str, int] = {}
         self.alive = True
-        self.fresh = not self.disk.used
-
-    def tip_event(self) -> TipChanged:
-        height = len(self.chain) - 1
-        memory = self.disk.memory(height + 1, fresh=self.fresh and not self.disk.used)
-        first = self.cluster.first_block_time if height >= 1 else None
-        return TipChanged(height, self.chain[-1], first, self.cluster.now_ms, memory)
+        self.life += 1
 
     def crash(self) -> None:
-        self.alive = False
+        self.alive, self.crash_after = False, None
+
+    def now_ms(self) -> int:
+        return self.cluster.now_ms + self.offset_ms
+
+    def tell_tip(self) -> None:
+        """The node's best block reaches the machines, if the member is up."""
+        if self.alive:
+            memory = self.store.restore(self.height + 1)
+            self.store.close_height(max(0, self.height - 1))
+            first = self.cluster.first_block_time if self.height >= 1 else None
+            self.step(TipChanged(self.height, self.chain[-1], first, self.now_ms(), memory))
 
     def step(self, event: Event) -> None:
-        if self.alive:
-            for effect in self.round.step(event):
+        """Take an event and carry out what follows, as the contract of states/effects.py says."""
+        if not self.alive:
+            return
+        effects = self.round.step(event)
+        self.cluster.watch.stepped(self.index, self.round)
+        for effect in effects:
+            if self.crash_after is not None:
+                if self.crash_after == 0:
+                    self.crash()
+                    return
+                self.crash_after -= 1
+            try:
                 self.cluster.run(self, effect)
+            except GuardError as error:
+                assert self.disk_full, f"the guard refuses member {self.index}: {error}"
+                self.step(PersistFailed(self.round.height, self.round.round, error.code, str(error)))
+                return
 
 
 class Cluster:
     """A federation in one process. ``deliver`` decides the fate of each message: delays in ms, or none."""
 
     def __init__(
-        self, n: int, m: int, votes: int | None = None, *, interval_ms: int = 1000, seed: int = 0, history: int = 0
+        self,
+        n: int,
+        m: int,
+        votes: int | None = None,
+        *,
+        interval_ms: int = 1000,
+        seed: int = 0,
+        history: int = 0,
+        stores: Callable[[int], Store] = Disk,
+        liars: frozenset[int] = frozenset(),
+        timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         self.quorum = Quorum(n, m, votes or default_vote_quorum(n, m))
         self.interval_ms = interval_ms
+        self.timeouts = timeouts
         self.genesis = tuple(f"{i:064x}" for i in range(history + 1))
         self.first_block_time: int | None = None
         self.now_ms = 1_000_000_000
@@ -140,21 +145,23 @@ class Cluster:
         self.deliver: Callable[[int, int, Message], tuple[int, ...]] = lambda *_: (1,)
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self._copies = itertools.count(1)
-        self.signatures: dict[int, dict[int, str]] = {}
-        self.members = [Member(self, i) for i in range(n)]
+        self._timer_tokens = itertools.count(1)
+        self.watch = Watch(self.quorum, liars)
+        self.members = [Member(self, i, stores(i)) for i in range(n)]
 
     def settings(self, index: int) -> Settings:
-        return Settings(index, self.quorum, Schedule(self.interval_ms), TIMEOUTS)
+        return Settings(index, self.quorum, Schedule(self.interval_ms), self.timeouts)
 
     def start(self) -> None:
         for member in self.members:
-            member.step(member.tip_event())
+            member.tell_tip()
 
     def restart(self, index: int) -> None:
         member = self.members[index]
+        member.crash()
+        member.store.restart()
         member.start()
-        member.step(member.tip_event())
+        member.tell_tip()
 
     # --- time
 
@@ -170,7 +177,7 @@ class Cluster:
 
     def run_until_height(self, height: int, *, limit_ms: int = 600_000) -> None:
         end = self.now_ms + limit_ms
-        while min(len(m.chain) - 1 for m in self.members if m.alive) < height:
+        while min(m.height for m in self.members if m.alive) < height:
             assert self.now_ms < end, f"no height {height} within {limit_ms} ms: {self.describe()}"
             self.run_for(50)
 
@@ -185,69 +192,96 @@ class Cluster:
 
     def run(self, member: Member, effect: Effect) -> None:
         match effect:
-            case Persist():
-                member.disk.record(effect)
+            case Persist(records):
+                if member.disk_full:
+                    raise GuardError("write-failed", "no space left")
+                member.store.record(records)
+                self.watch.recorded(member.index, records)
             case Broadcast(message):
-                self.send(member.index, seal(member.index, message))
-                self.answer(member, Received(member.index, message, seal(member.index, message), self.now_ms), 0)
+                self.watch.said(member.index, message)
+                envelope = seal(member.index, message)
+                self.send(member.index, envelope)
+                self.answer(member, Received(member.index, message, envelope, member.now_ms()), 0)
             case Relay(envelopes):
                 for envelope in envelopes:
                     self.send(member.index, envelope)
             case SetTimer(timer, height, round_, delay_ms):
-                token = member.timers[timer] = next(self._copies)
+                token = member.timers[timer] = next(self._timer_tokens)
                 self.at(delay_ms, lambda: self._fire(member, timer, height, round_, token))
-            case RequestBlock(height, round_, _):
-                block_hash = f"{height:08x}{member.index:08x}{self.random.getrandbits(32):08x}".ljust(64, "0")
-                self.answer(member, BlockBuilt(height, round_, block_hash, block_hash.encode()))
-            case ValidateBlock(height, block_hash, _, timely):
-                bad = block_hash in member.rejects or height != len(member.chain)
-                verdict = "invalid" if bad else "valid"
-                self.answer(member, BlockJudged(height, block_hash, timely, verdict))
-            case SignDigest(height, block_hash, _):
-                self.sign(member, height, block_hash)
-            case CombineBlock(height, block_hash, block, signatures):
-                assert len({m for m, _ in signatures}) == self.quorum.threshold
-                self.answer(member, BlockCombined(height, block_hash, block))
-            case SubmitBlock(height, block_hash, _):
-                self.answer(member, BlockSubmitted(height, block_hash, "accepted"))
-                self.accept(member, height, block_hash)
             case Report():
                 member.reports.append(effect)
+                self.watch.reported(effect)
+            case _:
+                self.serve(member, effect)
 
-    def sign(self, member: Member, height: int, block_hash: str) -> None:
-        assert member.disk.decisions[height].block_hash == block_hash, "signs what it did not record as decided"
-        given = self.signatures.setdefault(height, {}).setdefault(member.index, block_hash)
-        assert given == block_hash, f"member {member.index} signs two blocks at height {height}"
-        self.answer(member, DigestSigned(height, block_hash, f"{member.index}:{block_hash}".encode()))
+    def serve(self, member: Member, effect: Effect) -> None:
+        """Node and signer."""
+        match effect:
+            case RequestBlock(height, round_, parent):
+                if member.node_down or parent != member.chain[-1]:
+                    self.answer(member, BlockBuilt(height, round_, None, None, "no block"))
+                else:
+                    block_hash = self.new_hash(height, member.index)
+                    self.answer(member, BlockBuilt(height, round_, block_hash, block_hash.encode()))
+            case ValidateBlock(height, block_hash, block, timely):
+                bad = block_hash in member.rejects or height != len(member.chain) or block != block_hash.encode()
+                verdict = "unavailable" if member.node_down else "invalid" if bad else "valid"
+                judged = BlockJudged(height, block_hash, timely, verdict, "why")
+                self.watch.judged(member.index, judged)
+                self.answer(member, judged)
+            case SignDigest(height, block_hash, block):
+                if member.signer_down:
+                    self.answer(member, DigestSigned(height, block_hash, None, "unavailable: no token"))
+                else:
+                    signature = member.store.sign(height, block_hash, block)
+                    self.watch.signed(member.index, height, block_hash, signature)
+                    self.answer(member, DigestSigned(height, block_hash, signature))
+            case CombineBlock(height, block_hash, block, signatures):
+                self.watch.combined(height, block_hash, signatures)
+                self.answer(member, BlockCombined(height, block_hash, block))
+            case SubmitBlock(height, block_hash, block):
+                outcome = self.submit(member, height, block_hash, block)
+                member.submissions.append((height, outcome))
+                self.answer(member, BlockSubmitted(height, block_hash, outcome, "why"))
 
-    def accept(self, member: Member, height: int, block_hash: str) -> None:
+    def new_hash(self, height: int, member: int) -> str:
+        return f"{height:08x}{member:08x}{self.random.getrandbits(32):08x}".ljust(64, "0")
+
+    def submit(self, member: Member, height: int, block_hash: str, block: bytes) -> Outcome:
+        if member.node_down:
+            return "unavailable"
+        if member.refuses_submission or block != block_hash.encode():
+            return "rejected"
         if height != len(member.chain):
-            return
+            return "duplicate"
         if self.first_block_time is None:
             self.first_block_time = self.now_ms // 1000
         member.chain.append(block_hash)
-        self.at(1, lambda: member.step(member.tip_event()))
+        self.at(1, member.tell_tip)
+        return "accepted"
 
     def answer(self, member: Member, event: Event, delay_ms: int = 1) -> None:
-        self.at(delay_ms, lambda: member.step(event))
+        """The outcome of an effect; a restart forgets what was under way."""
+        life = member.life
+        self.at(delay_ms, lambda: member.step(event) if member.life == life else None)
 
     def send(self, sender: int, envelope: bytes) -> None:
         wire = unseal(envelope)
         for receiver in self.members:
-            if receiver.index == sender:
-                continue
-            for delay_ms in self.deliver(sender, receiver.index, wire.message):
-                self.at(
-                    delay_ms, lambda r=receiver: r.step(Received(wire.sender, wire.message, envelope, self.now_ms))
-                )
+            if receiver.index != sender:
+                for delay_ms in self.deliver(sender, receiver.index, wire.message):
+                    self.at(delay_ms, lambda r=receiver: r.step(self.received(r, wire, envelope)))
+
+    def received(self, receiver: Member, wire: Wire, envelope: bytes) -> Received:
+        return Received(wire.sender, wire.message, envelope, receiver.now_ms())
 
     def sync(self, index: int) -> None:
         """The member's node catches up with the longest chain, as nodes do among themselves."""
         member = self.members[index]
         longest = max((m.chain for m in self.members), key=len)
-        if len(longest) > len(member.chain):
+        if len(longest) > len(member.chain) and not member.node_down:
             member.chain = list(longest)
-            member.step(member.tip_event())
+            member.tell_tip()
 
     def check_agreement(self) -> None:
         for height in range(len(self.genesis), max(len(m.chain) for m in self.members)):
@@ -257,6 +291,6 @@ class Cluster:
     def reports(self, code: str) -> list[tuple[int, Report]]:
         return [(m.index, r) for m in self.members for r in m.reports if r.code == code]
 
-    def _fire(self, member: Member, timer: str, height: int, round_: int, token: int) -> None:
+    def _fire(self, member: Member, timer: TimerName, height: int, round_: int, token: int) -> None:
         if member.timers.get(timer) == token:
-            member.step(TimerFired(timer, height, round_, self.now_ms))  # type: ignore[arg-type]
+            member.step(TimerFired(timer, height, round_, member.now_ms()))

@@ -27,7 +27,7 @@ EXPLICIT = 1
 
 def check_amounts(transaction: Transaction, spent: Sequence[Coin]) -> None:
     """Raise Rejection unless inputs and issuances equal outputs, fees included."""
-    if any(not 0 < fee <= MOST_MONEY for fee in transaction.fees.values()):
+    if any(output.is_fee and output.satoshi == 0 for output in transaction.outputs):
         raise Rejection("bad-txns-fee-outofrange")
     balance: Counter[bytes] = Counter()
     blinded = [_blinds(coin.output.asset, coin.output.value) for coin in spent]

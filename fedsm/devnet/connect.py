@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fedsm.chains.header import display_hash
 from fedsm.devnet.amounts import MOST_MONEY, check_amounts
 from fedsm.devnet.checkers import InputChecker
-from fedsm.devnet.coins import CoinView, Undo
+from fedsm.devnet.coins import CoinView, Undo, new_coins
 from fedsm.devnet.encoding import SEQUENCE_DISABLED, STANDARD, Flags, ScriptFailure
 from fedsm.devnet.interpreter import verify_script
 from fedsm.devnet.rejection import Rejection
@@ -115,6 +115,10 @@ def connect_block(
     Returns the changed coins, which are the caller's to keep or drop, and what takes the block back.
     """
     height, view, undo = tip.height + 1, CoinView(coins), Undo()
+    if any(
+        coins.get(outpoint) for transaction in block.transactions for outpoint, _ in new_coins(transaction, height)
+    ):
+        raise Rejection("bad-txns-BIP30", "tried to overwrite transaction")
     fees: Counter[bytes] = Counter()
     for transaction in block.transactions:
         if not transaction.is_coinbase:

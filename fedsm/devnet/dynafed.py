@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import wallycore as wally
@@ -61,7 +62,8 @@ def check_dynafed_header(header: BlockHeader, tip: BlockEntry, params: ChainPara
         )
     if header.version & RESERVED_BITS:
         raise Rejection("invalid-dyna-fed", "dynamic block header has unknown HF extension bits set")
-    if header.current != current_parameters(tip, params):
+    # Nodes do not compare the root of what a compact entry leaves out.
+    if replace(header.current, elided_root=None) != replace(current_parameters(tip, params), elided_root=None):
         raise Rejection("invalid-dyna-fed", "dynamic block header's current parameters do not match expected")
     if header.proposed != NULL_ENTRY:
         _check_proposal(header.proposed, full_parameters(tip, params), params)

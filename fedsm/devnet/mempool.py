@@ -9,6 +9,7 @@ from fedsm.chains.header import display_hash
 from fedsm.devnet import connect, policy, rules
 from fedsm.devnet.coins import MEMPOOL_HEIGHT, Coin
 from fedsm.devnet.rejection import Rejection
+from fedsm.devnet.replacement import check_replacement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,7 +90,7 @@ class Mempool:
                 raise Rejection("dust", "tx with dust output must be 0-fee")
         self._check_fee(entry)
         self._check_relatives(entry)
-        replaced = self._check_replacement(entry, conflicts)
+        replaced = check_replacement(entry, conflicts, self.entries)
         connect.check_standard_scripts(transaction, spent, self.chain.script_rules)
         connect.check_scripts(transaction, spent, self.chain.script_rules, self._cache)
         if not only_test:
@@ -189,24 +190,6 @@ class Mempool:
                 detail = f"too many descendants for tx {name} [limit: {MOST_RELATIVES}]"
                 raise Rejection("too-long-mempool-chain", detail)
 
-    def _check_replacement(self, entry: MempoolEntry, conflicts: list[MempoolEntry]) -> set[MempoolEntry]:
-        """BIP 125: a replacement pays more than everything it evicts, and for its own relay."""
-        evicted = {descendant for conflict in conflicts for descendant in conflict.descendants()}
-        if evicted & entry.ancestors():
-            raise Rejection("bad-txns-spends-conflicting-tx")
-        if not evicted:
-            return evicted
-        old_fees, size = sum(old.fee for old in evicted), entry.transaction.vsize
-        name = f"rejecting replacement {display_hash(entry.txid)}"
-        if entry.fee < old_fees:
-            amounts = f"{_coins(entry.fee)} < {_coins(old_fees)}"
-            raise Rejection("insufficient fee", f"{name}, less fees than conflicting txs; {amounts}")
-        extra, needed = entry.fee - old_fees, policy.fee_for(size)
-        if extra < needed:
-            amounts = f"{_coins(extra)} < {_coins(needed)}"
-            raise Rejection("insufficient fee", f"{name}, not enough additional fees to relay; {amounts}")
-        return evicted
-
     def _add(self, entry: MempoolEntry) -> None:
         self.entries[entry.txid] = entry
         self.sequence += 1
@@ -239,10 +222,3 @@ def _closure(start: MempoolEntry, name: str) -> set[MempoolEntry]:
 
 def _signals(transaction: Transaction) -> bool:
     return any(spending.sequence <= REPLACEABLE for spending in transaction.inputs)
-
-
-def _coins(satoshi: int) -> str:
-    """An amount as nodes print it in reasons: at least two decimals."""
-    whole, rest = divmod(satoshi, 100_000_000)
-    decimals = f"{rest:08d}".rstrip("0").ljust(2, "0")
-    return f"{whole}.{decimals}"

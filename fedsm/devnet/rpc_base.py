@@ -36,6 +36,7 @@ INVALID_PARAMS = -32602
 PARSE_ERROR = -32700
 
 COIN = 100_000_000
+LARGEST_NUMBER = 10**18  # satoshi; more than this the node does not read as an amount at all
 Runner = Callable[..., object]
 
 
@@ -200,7 +201,7 @@ def satoshi(value: object) -> int:
         amount = Decimal(str(value)) * COIN
     except InvalidOperation:
         raise RpcError(TYPE_ERROR, "Invalid amount") from None
-    if not amount.is_finite() or amount != int(amount):
+    if not amount.is_finite() or amount != int(amount) or abs(amount) >= LARGEST_NUMBER:
         raise RpcError(TYPE_ERROR, "Invalid amount")
     if not 0 <= amount <= 21_000_000 * COIN:
         raise RpcError(TYPE_ERROR, "Amount out of range")

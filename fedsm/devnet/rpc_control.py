@@ -76,7 +76,7 @@ def getmininginfo(context: Context) -> Json:
 @REGISTRY.method('getindexinfo ( "index_name" )', "index_name:string?")
 def getindexinfo(context: Context, index_name: str | None) -> Json:
     """The indexes that the node keeps: transactions by id."""
-    if index_name not in (None, "txindex"):
+    if index_name not in (None, "", "txindex"):
         return {}
     with context.node.lock:
         return {"txindex": {"synced": True, "best_block_height": context.node.chain.tip.height}}

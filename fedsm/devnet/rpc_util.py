@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 REGISTRY = Registry()
 
-BAD_ADDRESS = "Invalid checksum or length of Base58 address (P2PKH or P2SH)"
+BAD_CHECKSUM = "Invalid checksum or length of Base58 address (P2PKH or P2SH)"
+BAD_ENCODING = "Invalid or unsupported Segwit (Bech32) or Base58 encoding."
+BASE58 = frozenset("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")
 MOST_P2SH = 520  # bytes of a redeem script (BIP 16)
 MOST_KEYS = 20
 
@@ -102,12 +104,13 @@ def validateaddress(context: Context, address: str) -> Json:  # noqa: ARG001
     """Whether an address is one of this chain, and what it stands for."""
     found = script_of(address)
     if found is None:
+        error = BAD_CHECKSUM if set(address) <= BASE58 else BAD_ENCODING
         return {
             "isvalid": False,
             "isvalid_parent": False,
             "error_locations": [],
-            "error": BAD_ADDRESS,
-            "error_parent": BAD_ADDRESS,
+            "error": error,
+            "error_parent": error,
         }
     script, key = found
     kind = script_type(script)
@@ -129,7 +132,7 @@ def createblindedaddress(context: Context, address: str, blinding_key: str) -> s
     """The confidential address of an address and a blinding public key."""
     found = script_of(address)
     if found is None:
-        raise RpcError(INVALID_ADDRESS_OR_KEY, "Invalid Elements address or script")
+        raise RpcError(INVALID_ADDRESS_OR_KEY, "Invalid Bitcoin address or script")
     if found[1] is not None:
         raise RpcError(INVALID_ADDRESS_OR_KEY, "Not an unblinded address")
     if len(blinding_key) != 66:

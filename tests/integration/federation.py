@@ -10,9 +10,10 @@ from fedsm.chains.facts import BlockFacts, facts_of
 from fedsm.chains.header import parse_header
 from fedsm.chains.rpc import NodeRpc
 from fedsm.demo.cast import Cast, demo_secrets, multisig_of
-from fedsm.demo.nodes import CHAIN_NAME, DevnetNodes, ElementsNodes
+from fedsm.demo.nodes import CHAIN_NAME, ElementsNodes
 from fedsm.demo.process import LogLine
 from states.quorum import Quorum, default_vote_quorum
+from tests.integration.devnet import TestDevnet
 
 LIMIT_S = 60.0
 
@@ -40,7 +41,7 @@ class Federation:
         self.interval_s = interval_s
         self._extra = extra
         node_directory = directory / "nodes"
-        node_kind = DevnetNodes if kind == "devnet" else ElementsNodes
+        node_kind = TestDevnet if kind == "devnet" else ElementsNodes
         self.nodes = node_kind(self.multisig, node_directory, dynafed=dynafed, chain=chain)
 
     def __enter__(self) -> Federation:

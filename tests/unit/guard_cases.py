@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +20,8 @@ from states.messages import QuorumProof, VoteKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 # new in each process: the guard's lock on (chain, key) is held against all processes of the host
 CHAIN = secrets.token_hex(32)
 SIGNER = SoftwareSigner(bytes(31) + b"\x07")
@@ -107,3 +111,30 @@ class CountingSigner:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def cure(path: Path, reason: str) -> tuple[str, str]:
+    """The refusal of a damaged file."""
+    advice = (
+        f"move {path.name} and {path.name}-wal away, then restore the newest export with: fedsm guard import FILE"
+    )
+    return "corrupt", f"guard file {path} is damaged ({reason}): {advice}"
+
+
+def command(task: str, path: Path) -> list[str]:
+    """The command line of a process that does a task of guard_child."""
+    return [sys.executable, "-m", "tests.unit.guard_child", task, str(path), CHAIN]
+
+
+def run(task: str, path: Path, *, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run a task of guard_child to its end."""
+    return subprocess.run(
+        [*prefix, *command(task, path)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def killed(task: str, path: Path) -> str:
+    """What left a process that killed itself."""
+    done = run(task, path)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return done.stdout

@@ -1,34 +1,27 @@
-"""The guard's file against the world: second daemons, kills at bad moments, full disks and damage."""
+"""The guard's file against the world: moves, copies and damage."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from signers.ecdsa import verify_der
 from signers.guard import Guard, GuardError
-from states.memory import Memory
 from tests.unit.guard_cases import (
     CHAIN,
-    OTHER_SIGNER,
     SIGNER,
     A,
     B,
     CountingSigner,
     code,
+    cure,
     decision,
+    killed,
     lock,
     open_guard,
     refused,
@@ -37,159 +30,12 @@ from tests.unit.guard_cases import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-ROOT = Path(__file__).parents[2]
+    from collections.abc import Callable
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "guard.db"
-
-
-def command(task: str, path: Path) -> list[str]:
-    return [sys.executable, "-m", "tests.unit.guard_child", task, str(path), CHAIN]
-
-
-def run(task: str, path: Path, *, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*prefix, *command(task, path)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
-    )
-
-
-def killed(task: str, path: Path) -> str:
-    """What left a process that killed itself."""
-    done = run(task, path)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    return done.stdout
-
-
-# --- one daemon
-
-
-@pytest.fixture
-def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that has the guard open."""
-    with subprocess.Popen(command("hold", path), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().split()[:2] == ["open", str(process.pid)]
-        yield process
-        process.kill()
-
-
-def test_a_second_daemon_on_the_file_is_refused_with_the_pid_of_the_first(
-    path: Path, holder: subprocess.Popen[str]
-) -> None:
-    message = f"guard file {path} is in use by process {holder.pid}; one daemon at a time may work with a key"
-    assert refused(lambda: open_guard(path)) == ("in-use", message)
-    assert refused(lambda: open_guard(path, OTHER_SIGNER)) == ("in-use", message)
-
-
-def test_a_link_to_the_file_does_not_hide_it(tmp_path: Path, path: Path, holder: subprocess.Popen[str]) -> None:
-    link = tmp_path / "link.db"
-    link.symlink_to(path)
-    assert refused(lambda: open_guard(link))[1].startswith(f"guard file {path} is in use by process {holder.pid};")
-
-
-def test_a_second_daemon_on_the_key_is_refused_with_the_pid_of_the_first(
-    tmp_path: Path, holder: subprocess.Popen[str]
-) -> None:
-    other = tmp_path / "other" / "guard.db"
-    other.parent.mkdir()
-    key = SIGNER.public_key.hex()
-    message = f"key {key} is in use by process {holder.pid}; one daemon at a time may work with a key"
-    for _ in range(3):
-        assert refused(lambda: open_guard(other)) == ("in-use", message)
-    assert not other.exists()
-
-
-def test_other_keys_and_chains_do_not_disturb_each_other(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
-    assert holder.poll() is None
-    with open_guard(tmp_path / "key.db", OTHER_SIGNER), open_guard(tmp_path / "chain.db", chain=CHAIN[::-1]):
-        pass
-
-
-def test_the_locks_die_with_their_process(path: Path, holder: subprocess.Popen[str]) -> None:
-    holder.kill()
-    holder.wait()
-    open_guard(path).close()
-
-
-def test_one_process_cannot_open_it_twice(path: Path) -> None:
-    with open_guard(path):
-        assert code(lambda: open_guard(path)) == "in-use"
-    open_guard(path).close()
-
-
-def test_a_failed_opening_leaves_no_lock(path: Path) -> None:
-    path.write_bytes(b"")
-    assert code(lambda: open_guard(path)) == "corrupt"
-    path.unlink()
-    open_guard(path).close()
-
-
-def test_a_forked_child_may_not_use_its_parents_guard(path: Path) -> None:
-    with open_guard(path) as guard:
-        child = os.fork()
-        if child == 0:
-            try:
-                guard.record([vote("prevote", 1, 0, A)])
-            except GuardError as error:
-                guard.close()
-                os._exit(42 if error.code == "in-use" else 1)
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
-        guard.record([vote("prevote", 1, 0, A)])
-        assert code(lambda: open_guard(path)) == "in-use"
-
-
-def test_another_program_reading_the_file_is_refused(path: Path) -> None:
-    with open_guard(path) as guard:
-        guard.record([vote("prevote", 1, 0, A)])
-        other = sqlite3.connect(path, timeout=0)
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
-            other.execute("SELECT * FROM votes")
-        other.close()
-
-
-def test_a_file_open_in_another_program_is_refused(path: Path) -> None:
-    open_guard(path).close()
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    assert refused(lambda: open_guard(path)) == ("in-use", f"guard file {path} is open in another program")
-    other.close()
-    open_guard(path).close()
-
-
-# --- tools, which do not know whose guard it is
-
-
-def test_a_tool_opens_a_guard_by_its_path_even_after_a_kill(path: Path) -> None:
-    killed("vote-and-die", path)
-    with Guard.open_existing(path) as guard:
-        assert (guard.chain, guard.public_key) == (CHAIN, SIGNER.public_key)
-        assert guard.restore(1).votes == (vote("prevote", 1, 0, A),)
-    with open_guard(path) as guard:
-        assert guard.restore(1).votes == (vote("prevote", 1, 0, A),)
-
-
-def test_a_tool_is_told_which_daemon_has_the_guard(path: Path, holder: subprocess.Popen[str]) -> None:
-    assert refused(lambda: Guard.open_existing(path))[1].startswith(
-        f"guard file {path} is in use by process {holder.pid};"
-    )
-
-
-def test_a_tool_makes_no_guard(path: Path) -> None:
-    assert refused(lambda: Guard.open_existing(path)) == ("write-failed", f"there is no guard file {path}")
-    assert list(path.parent.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"), [(b"", "no such table: meta"), (b"x" * 999, "file is not a database")]
-)
-def test_a_tool_refuses_what_is_no_guard(path: Path, content: bytes, reason: str) -> None:
-    path.write_bytes(content)
-    assert refused(lambda: Guard.open_existing(path)) == cure(path, reason)
 
 
 # --- the file itself
@@ -319,162 +165,7 @@ def test_a_log_cleaned_away_after_a_kill_is_missed(path: Path) -> None:
     assert refused(lambda: open_guard(path)) == cure(path, "its log guard.db-wal is missing")
 
 
-# --- kills
-
-
-def test_a_vote_not_committed_never_left_and_may_be_another(path: Path) -> None:
-    assert killed("vote-but-die-before-commit", path) == ""
-    with open_guard(path) as guard:
-        assert guard.restore(1).votes == ()
-        guard.record([vote("prevote", 1, 0, B)])
-
-
-def test_a_vote_that_left_is_remembered(path: Path) -> None:
-    assert killed("vote-and-die", path) == f"prevote {A}\n"
-    with open_guard(path) as guard:
-        assert guard.restore(1) == Memory(1, (vote("prevote", 1, 0, A),))
-        guard.record([vote("prevote", 1, 0, A)])
-        assert code(lambda: guard.record([vote("prevote", 1, 0, B)])) == "conflicting-vote"
-
-
-@pytest.mark.parametrize("task", ["sign-but-die-in-signer", "sign-but-die-before-commit"])
-def test_a_signature_not_stored_never_left_and_only_its_block_can_be_signed(path: Path, task: str) -> None:
-    assert killed(task, path) == ""
-    with open_guard(path) as guard:
-        assert guard.restore(1).decision == decision(1, 0, A)
-        assert guard.export()["signatures"] == []
-        assert code(lambda: sign(guard, 1, B)) == "conflicting-decision"
-        assert verify_der(SIGNER.public_key, bytes.fromhex(A)[::-1], sign(guard, 1, A))
-
-
-@pytest.mark.parametrize("task", ["sign-but-die-before-it-leaves", "sign-and-die"])
-def test_a_signature_stored_is_given_again_and_no_other(path: Path, task: str) -> None:
-    left = killed(task, path)
-    expected = CountingSigner().signatures(bytes.fromhex(A)[::-1])[0]
-    assert left in ("", expected.hex() + "\n")
-    with open_guard(path) as guard:
-        signer = CountingSigner()
-        assert sign(guard, 1, A, signer) == expected
-        assert signer.digests == []
-        assert code(lambda: sign(guard, 1, B)) == "conflicting-signature"
-
-
-def test_nothing_that_left_is_ever_contradicted_however_often_we_are_killed(path: Path) -> None:
-    chance = random.Random(20)
-    said: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
-    for _ in range(12):
-        with subprocess.Popen(
-            command("work-until-killed", path), cwd=ROOT, stdout=subprocess.PIPE, text=True
-        ) as child:
-            assert child.stdout is not None
-            lines = [child.stdout.readline()]
-            time.sleep(chance.uniform(0, 0.15))
-            child.kill()
-            lines += child.stdout.read().splitlines()
-        for line in lines:
-            kind, height, *rest = line.split()
-            if kind != "refused":
-                said[kind, height].add(tuple(rest))
-    heights = {height for kind, height in said if kind == "signature"}
-    assert len(heights) >= 12
-    assert all(len(contents) == 1 for contents in said.values())
-    with open_guard(path) as guard:
-        for given in guard.export()["signatures"]:
-            left = said.get(("signature", str(given["height"])))
-            assert left in (None, {(given["block_hash"], given["signature"])})
-            heights.discard(str(given["height"]))
-    assert heights == set()
-
-
-def test_a_torn_last_write_leaves_all_that_was_acknowledged_before(path: Path, tmp_path: Path) -> None:
-    wal = path.with_name(path.name + "-wal")
-    with open_guard(path) as guard:
-        guard.record([vote("prevote", 1, 0, A)])
-        acknowledged = wal.stat().st_size
-        guard.record([lock(1, 0, A), vote("precommit", 1, 0, A)])
-        main, log = path.read_bytes(), wal.read_bytes()
-    chance = random.Random(7)
-    for size in [acknowledged, len(log) - 1, *(chance.randint(acknowledged, len(log)) for _ in range(20))]:
-        copy = tmp_path / f"copy{size}" / path.name
-        copy.parent.mkdir(exist_ok=True)
-        copy.write_bytes(main)
-        copy.with_name(wal.name).write_bytes(log[:size])
-        with open_guard(copy) as guard:
-            memory = guard.restore(1)
-        assert vote("prevote", 1, 0, A) in memory.votes
-        assert (memory.lock is not None) == (vote("precommit", 1, 0, A) in memory.votes)
-        shutil.rmtree(copy.parent)
-
-
-# --- full disks
-
-FULL = {
-    "record": "write-failed",
-    "sign": "write-failed",
-    "signed by the key": 1,
-    "close": "write-failed",
-    "import": "write-failed",
-    "known signature": True,
-    "votes": 1,
-    "signatures": 1,
-    "create": "write-failed",
-    "record again": "done",
-    "sign again": "done",
-    "votes after restart": 2,
-    "signatures after restart": 2,
-}
-
-
-def test_when_files_cannot_grow_nothing_leaves_and_later_all_works(path: Path) -> None:
-    done = run("run-out-of-file-size", path)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == FULL
-
-
-def test_on_a_full_disk_nothing_leaves_and_later_all_works(path: Path) -> None:
-    """On a small tmpfs in the child's own mount namespace."""
-    own_mounts = ("unshare", "--user", "--map-root-user", "--mount")
-    if shutil.which("unshare") is None or subprocess.run([*own_mounts, "true"], check=False).returncode != 0:
-        pytest.skip("no right to make a mount namespace")
-    done = run("run-out-of-disk", path, prefix=own_mounts)
-    if done.stdout == "no mount\n":
-        pytest.skip("no right to mount a tmpfs")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == FULL
-
-
-def test_a_file_closed_without_room_opens_again(path: Path) -> None:
-    done = run("close-without-room", path)
-    assert done.stdout == "closed\n", done.stderr
-    with open_guard(path) as guard:
-        assert guard.restore(1).votes == (vote("prevote", 1, 0, A),)
-    assert not path.with_name("guard.db-wal").exists()
-
-
-def test_a_full_database_is_refused_in_words(path: Path) -> None:
-    with open_guard(path) as guard:
-        guard.record([decision(1, 0, A)])
-        pages = guard._connection.execute("PRAGMA page_count").fetchone()[0]
-        guard._connection.execute(f"PRAGMA max_page_count = {pages}")
-        large = [vote("prevote", 2, round_, A) for round_ in range(200)]
-        assert refused(lambda: guard.record(large)) == (
-            "write-failed",
-            f"guard file {path}: database or disk is full; nothing was signed or changed",
-        )
-        assert guard.restore(2).votes == ()
-        guard._connection.execute(f"PRAGMA max_page_count = {pages + 100}")
-        guard.record(large)
-        assert len(guard.restore(2).votes) == 200
-
-
 # --- damage
-
-
-def cure(path: Path, reason: str) -> tuple[str, str]:
-    advice = (
-        f"move {path.name} and {path.name}-wal away, then restore the newest export with: fedsm guard import FILE"
-    )
-    return "corrupt", f"guard file {path} is damaged ({reason}): {advice}"
 
 
 def filled(path: Path) -> bytes:

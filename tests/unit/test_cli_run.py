@@ -1,0 +1,176 @@
+"""fedsm run: the old daemon's command lines, the new flags, and what is said about what is not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fedsm.chains.base import ClockWindow
+from fedsm.config import DaemonConfig, NodeAccess
+from tests.elements_vectors import load
+from tests.unit.cli_runner import ACCESS, NODES, CommandLine
+
+MINIMAL = ("--id", "1", "--nodes", NODES)
+SCRIPT = load("blocks_predynafed")["chains"][0]["signblockscript"]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    return CommandLine(monkeypatch)
+
+
+# Command lines of the old daemon
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        ("--rpconnect", "10.0.0.1", "--rpcport", "18443", "--rpcuser", "alice", "--rpcpassword", "hunter2"),
+        ("--rpcconnect", "10.0.0.1", "--rpcport", "18443", "--rpcuser", "alice", "--rpcpass", "hunter2"),
+        ("--rpcconnect", "10.0.0.1", "--rpocport", "18443", "--rpcuser", "alice", "--rpcpass", "hunter2"),
+        ("--rpconnect=10.0.0.1", "--rpcport=18443", "--rpcuser=alice", "--rpcpassword=hunter2"),
+    ],
+)
+@pytest.mark.parametrize("messenger", [("--msgtype", "zmq"), ("--msg_type", "zmq"), ("--msgtype=zmq",), ()])
+def test_the_old_flags_are_taken_in_every_spelling(
+    command: CommandLine, spelling: tuple[str, ...], messenger: tuple[str, ...]
+) -> None:
+    config = command.config(*spelling, "--id", "1", *messenger, "--nodes", NODES)
+    assert config == DaemonConfig(member=1, nodes=NODES, node=NodeAccess("10.0.0.1", 18443, "alice", "hunter2"))
+
+
+@pytest.mark.parametrize("hsm", [("--hsm", "0"), ("--hsm=0",), ("--hsm", "false"), ()])
+def test_hsm_0_means_no_hsm(command: CommandLine, hsm: tuple[str, ...]) -> None:
+    assert command.config(*MINIMAL, *hsm).member == 1
+
+
+@pytest.mark.parametrize("hsm", [("--hsm", "1"), ("--hsm=1",), ("--hsm",)])
+def test_an_hsm_is_plainly_said_not_to_be_there(command: CommandLine, hsm: tuple[str, ...]) -> None:
+    assert "--hsm is not part of this version of fedsm" in command.refusal(*MINIMAL, *hsm)
+    assert "--hsm is not part of this version of fedsm" in command.refusal(*hsm, *MINIMAL)
+
+
+@pytest.mark.parametrize("flag", ["--msgtype", "--msg_type"])
+def test_kafka_is_plainly_said_not_to_be_there(command: CommandLine, flag: str) -> None:
+    line = command.refusal("--id", "1", flag, "kafka")
+    assert "kafka is not part of this version of fedsm" in line
+    assert "--nodes" in line
+
+
+def test_a_command_line_that_relied_on_kafka_as_default_is_told(command: CommandLine) -> None:
+    line = command.refusal("--id", "1", *ACCESS)
+    assert "--nodes is missing" in line
+    assert "kafka" in line
+
+
+def test_the_inflation_flags_are_taken_and_a_rate_is_said_to_have_no_effect(command: CommandLine) -> None:
+    flags = (
+        "--inflationrate", "0.0101", "--inflationperiod", "60", "--inflationaddress", "2dZRkPX",
+        "--reissuancescript", "5121ae", "--reissuanceprivkey", "cVsecretsecret",
+    )  # fmt: skip
+    command.config(*MINIMAL, *flags, "--log-format", "json")
+    warned = [json.loads(line) for line in command.output.splitlines() if line]
+    assert [line["event"] for line in warned].count("reissuance_missing") == 1
+    assert "cVsecretsecret" not in command.output
+    command.config(*MINIMAL, "--inflationrate", "0", "--inflationperiod", "60", "--log-format", "json")
+    assert command.output == ""
+
+
+def test_fedsm_with_flags_is_fedsm_run(command: CommandLine) -> None:
+    given = (*MINIMAL, *ACCESS, "--blocktime", "30", "--quorum", "3")
+    assert command.config(*given) == command.config("run", *given)
+    assert command.config("--nodes=" + NODES, "--id=1") == command.config("run", *MINIMAL)
+
+
+def test_the_groups_own_flags_are_not_the_daemons(command: CommandLine) -> None:
+    assert command.invoke("--version").output.startswith("fedsm, version ")
+    for flag in ("-h", "--help"):
+        assert "inspect-block" in command.invoke(flag).output
+    assert "--blocktime" in command.invoke("--id", "1", "--help").output
+
+
+# The flags of fedsm
+
+
+def test_every_flag_reaches_the_daemon(command: CommandLine, tmp_path: Path) -> None:
+    config = command.config(
+        "run", *MINIMAL,
+        "--rpccookiefile", str(tmp_path / ".cookie"), "--rpcwallet", "signer",
+        "--blocktime", "2.5", "--key-file", str(tmp_path / "key"), "--datadir", str(tmp_path),
+        "--quorum", "3", "--signblockscript", SCRIPT, "--min-tx-age", "5", "--max-past", "60", "--max-future", "30",
+    )  # fmt: skip
+    assert config == DaemonConfig(
+        member=1,
+        nodes=NODES,
+        node=NodeAccess(cookie_file=tmp_path / ".cookie", wallet="signer"),
+        interval_ms=2500,
+        data_directory=tmp_path,
+        key_file=tmp_path / "key",
+        vote_quorum=3,
+        witness_script=bytes.fromhex(SCRIPT),
+        min_tx_age_s=5,
+        window=ClockWindow(60_000, 30_000),
+    )
+
+
+def test_what_is_not_said_is_the_default(command: CommandLine) -> None:
+    assert command.config(*MINIMAL) == DaemonConfig(member=1, nodes=NODES)
+
+
+@pytest.mark.parametrize("seconds", ["0", "0.04", "-1", "86401", "nan", "inf"])
+def test_a_block_time_out_of_range_is_refused(command: CommandLine, seconds: str) -> None:
+    assert "between 0.05 s and a day" in command.refusal(*MINIMAL, f"--blocktime={seconds}")
+
+
+@pytest.mark.parametrize("script", ["xyz", "51", SCRIPT[:-2]])
+def test_a_script_that_is_no_multisig_is_refused(command: CommandLine, script: str) -> None:
+    assert command.refusal(*MINIMAL, "--signblockscript", script).startswith("--signblockscript: ")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--id", "-1"), ("--id", "one"), ("--rpcport", "0"), ("--rpcport", "70000"), ("--quorum", "0"),
+     ("--blocktime", "soon"), ("--msgtype", "smoke"), ("--hsm", "perhaps"), ("--log-level", "all"),
+     ("--min-tx-age", "-1"), ("--max-past", "0"), ("--inflationrate", "much")],
+)  # fmt: skip
+def test_a_value_of_the_wrong_kind_is_refused_by_flag(command: CommandLine, flag: str, value: str) -> None:
+    assert flag in command.usage("run", *MINIMAL, f"{flag}={value}")
+
+
+def test_a_missing_id_and_an_unknown_flag_are_named(command: CommandLine) -> None:
+    assert "--id" in command.usage("--nodes", NODES)
+    assert "--blocktme" in command.usage(*MINIMAL, "--blocktme", "1")
+
+
+# Secrets
+
+
+def test_secrets_on_the_command_line_warn_once_each_and_never_show(command: CommandLine) -> None:
+    command.config(
+        *MINIMAL, "--rpcuser", "alice", "--rpcpassword", "hunter2", "--reissuanceprivkey", "cVsecretsecret",
+        "--log-format", "json",
+    )  # fmt: skip
+    warned = [json.loads(line) for line in command.output.splitlines()]
+    assert [(line["event"], line["option"]) for line in warned] == [
+        ("secret_on_command_line", "--rpcpassword"),
+        ("secret_on_command_line", "--reissuanceprivkey"),
+    ]
+    assert "hunter2" not in command.output
+    assert "cVsecretsecret" not in command.output
+
+
+def test_secrets_from_variables_and_files_do_not_warn(command: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "fedsm.toml"
+    file.write_text('rpcpassword = "hunter2"\n', encoding="utf-8")
+    config = command.config(*MINIMAL, "--config", str(file), "--rpcuser", "alice", "--log-format", "json")
+    assert config.node.password == "hunter2"
+    assert command.output == ""
+    config = command.config(*MINIMAL, "--rpcuser", "alice", "--log-format", "json", FEDSM_RPCPASSWORD="hunter3")
+    assert config.node.password == "hunter3"
+    assert command.output == ""
+
+
+def test_a_password_does_not_show_in_the_configurations_own_words(command: CommandLine) -> None:
+    assert "hunter2" not in repr(command.config(*MINIMAL, *ACCESS))
