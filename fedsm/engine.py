@@ -77,7 +77,6 @@ class Engine:
         self._inbox: queue.SimpleQueue[Event | TipNews | ChainError | Opened | None] = queue.SimpleQueue()
         self._timers: dict[str, tuple[int, SetTimer]] = {}
         self._signing_now: str | None = None
-        self._accused: set[tuple[str, int | None, str]] = set()  # at this height: code, member, detail
         self._node_workers = Workers("node", NODE_THREADS, self._inbox.put)
         self._signer_worker = Workers("signer", 1, self._inbox.put)
         self._journal = Journal(parts.core, parts.log)
@@ -163,7 +162,6 @@ class Engine:
     def _take_tip(self, news: TipNews) -> None:
         self._check_federation(news)
         self._tip, self._federation = news.tip, news.federation
-        self._accused.clear()
         height = news.tip.height
         memory = self._remember(height)
         self._parts.intake.set_floor(height)
@@ -282,12 +280,6 @@ class Engine:
             self._signer_worker.submit(lambda: signing.sign(effect))
 
     def _report(self, report: Report) -> None:
-        """Log a report and keep its evidence: each case once a height, or a liar could fill the disk."""
-        if report.evidence:
-            case = (report.code, report.member, report.detail)
-            if case in self._accused:
-                return
-            self._accused.add(case)
-            if not self._parts.evidence.add(report):
-                self._parts.log.error("evidence_not_kept", code=report.code, member=report.member)
         self._journal.report(report)
+        if report.evidence and not self._parts.evidence.add(report):
+            self._parts.log.error("evidence_not_kept", code=report.code, member=report.member)

@@ -12,7 +12,7 @@ from fedsm.config import DaemonConfig
 from fedsm.errors import FedsmError
 from signers.base import Signer, SignerError
 from signers.software import KEY_VARIABLE, SoftwareSigner, load_key
-from signers.wallet import WalletSigner
+from signers.wallet import DESCRIPTOR_WALLET, WalletSigner
 
 
 def open_signer(config: DaemonConfig, rpc: RpcCaller, federation: FederationScript) -> Signer:
@@ -45,6 +45,7 @@ def check_member(member: int, public_key: bytes, multisig: Multisig) -> None:
 def _wallet_signer(member: int, rpc: RpcCaller, multisig: Multisig) -> Signer:
     """A signer on the node's wallet, which must hold the member's key."""
     try:
+        wallet: Any = rpc.call("getwalletinfo")
         addresses = [_address(rpc, key) for key in multisig.public_keys]
         held = [i for i, address in enumerate(addresses) if _is_mine(rpc, address)]
     except RpcError as error:
@@ -53,6 +54,8 @@ def _wallet_signer(member: int, rpc: RpcCaller, multisig: Multisig) -> Signer:
         ) from None
     except RpcUnavailable as error:
         raise FedsmError(f"the node went away while its wallet was asked for the key: {error}") from None
+    if wallet.get("descriptors"):
+        raise FedsmError(f"no --key-file and no {KEY_VARIABLE}, and {DESCRIPTOR_WALLET}")
     if member not in held:
         hint = f"it holds that of member {held[0]}, use --id {held[0]}" if held else "use --key-file"
         raise FedsmError(f"the node's wallet does not hold the block-signing key of member {member}: {hint}")

@@ -36,7 +36,7 @@ _TEXTS: Final[dict[int, tuple[SignerErrorKind, str]]] = {
     -28: ("unavailable", "the node is still starting"),
     -32601: ("misconfigured", "the node's wallet is disabled: start it without -disablewallet, or use a key file"),
 }
-_DESCRIPTOR_WALLET = (
+DESCRIPTOR_WALLET = (
     "a descriptor wallet cannot sign blocks: use --key-file or an HSM,"
     " or a BDB wallet (node option -deprecatedrpc=create_bdb)"
 )
@@ -132,7 +132,7 @@ def _explain(method: str, error: Exception) -> SignerError:
         return _explain_verdict(said)
     kind, advice = _TEXTS.get(code, ("unavailable", ""))
     if code == -4 and "type of wallet" in said:
-        advice = _DESCRIPTOR_WALLET
+        advice = DESCRIPTOR_WALLET
     return SignerError(kind, f"{advice} ({said})" if advice else said)
 
 

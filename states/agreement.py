@@ -95,21 +95,23 @@ class Agreement(AgreementView):
         self._count_proof(certificate)
         self.ballots.certify(certificate)
 
-    def hand_over(self, block_hash: str) -> None:
-        """Send a block to a member that lacks its body.
+    def hand_over(self, block_hash: str) -> bool:
+        """Send a block to a member that lacks its body. False if we cannot.
 
-        After a restart we have the block without its proposer's envelope. Then we send a copy in our own name,
-        behind the votes that show why.
+        After a restart we have a locked block without its proposer's envelope. Then we send a copy of our own: what
+        makes it one, and no proposal, is that it is not our turn.
         """
         envelope = self.ballots.proposal_envelope_of(block_hash)
         if envelope is not None:
             self._emit(Relay((envelope,)))
-            return
-        for proof in (self.ballots.certificate, self.valid):
-            if proof is not None and proof.block_hash == block_hash and block_hash in self.ballots.blocks:
-                copy = Proposal(self.height, proof.round, block_hash, self.ballots.blocks[block_hash])
-                self._emit(Relay(proof.envelopes), Broadcast(copy))
-                return
+            return True
+        proof, block = self.valid, self.ballots.blocks.get(block_hash)
+        if proof is None or proof.block_hash != block_hash or block is None:
+            return False
+        later = proof.round + 1
+        not_our_turn = later + (self.quorum.proposer(self.height, later) == self.member)
+        self._emit(Broadcast(Proposal(self.height, not_our_turn, block_hash, block, proof)))
+        return True
 
     def accuse(
         self, code: str, member: int, round_: int, evidence: tuple[bytes, ...] = (), detail: str = ""
@@ -205,21 +207,20 @@ class Agreement(AgreementView):
         if not isinstance(event, Received) or not isinstance(event.message, Proposal):
             return
         proposal, proof = event.message, event.message.lock_proof
-        if event.sender != self.quorum.proposer(self.height, proposal.round):
-            if not self.ballots.has_quorum(proposal.block_hash):
-                self.accuse("wrong-proposer", event.sender, proposal.round, (event.envelope,))
+        if proof is not None:
+            if not self._proves(proof, "prevote", proposal.block_hash, before=proposal.round):
+                self.accuse("bad-lock-proof", event.sender, proposal.round, (event.envelope,))
                 return
-        elif proof is not None and not self._proves(proof, "prevote", proposal.block_hash, before=proposal.round):
-            self.accuse("bad-lock-proof", event.sender, proposal.round, (event.envelope,))
-            return
-        else:
+            self._count_proof(proof)
+        if event.sender == self.quorum.proposer(self.height, proposal.round):
             earlier = self.ballots.add_proposal(proposal, event.sender, event.envelope)
             if earlier is not None:
                 evidence = (earlier, event.envelope)
                 self.accuse("equivocation", event.sender, proposal.round, evidence, "proposal")
                 return
-            if proof is not None:
-                self._count_proof(proof)
+        elif proof is None:
+            self.accuse("wrong-proposer", event.sender, proposal.round, (event.envelope,))
+            return
         self._consider_copy(event)
 
     def record_vote(self) -> None:
@@ -346,7 +347,7 @@ class Agreement(AgreementView):
     def resend(self) -> None:
         """Nothing moved for a while: repeat our part, bring stragglers up to this round, ask for what we lack."""
         self._resends += 1
-        self.verdicts.retry()
+        self.verdicts.retry(self.ballots.has_quorum)
         envelopes = self._repeat_votes()
         if self.round > 0:
             envelopes += self.ballots.envelopes("precommit", self.round - 1)

@@ -58,13 +58,16 @@ class Ballots:
         if earlier is not None:
             return earlier
         self._note_reached(voter, round_)
-        if self.certificate is None and kind == "precommit" and block_hash is not None:
-            if tally.count(block_hash) >= self._quorum.votes:
-                # Proven here and now: the votes may be let go before the block's body has come.
-                self.certificate = tally.proof(kind, self._height, round_, block_hash, self._quorum.votes)
+        if kind == "precommit" and self.certificate is None:
+            self._look_for_certificate(tally, round_, block_hash)
         if round_ > self._round + 1:
             self._bound_future_votes(kind, voter)
         return None
+
+    def _look_for_certificate(self, tally: Tally, round_: int, block_hash: str | None) -> None:
+        """Prove it as soon as it can be proven: votes may be let go before the block's body has come."""
+        if block_hash is not None and tally.count(block_hash) >= self._quorum.votes:
+            self.certificate = tally.proof("precommit", self._height, round_, block_hash, self._quorum.votes)
 
     def certify(self, certificate: QuorumProof) -> None:
         """Take note of a verified certificate, however old its round is. The first one counts."""

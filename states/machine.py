@@ -9,7 +9,7 @@ from transitions import Event, EventData, Machine, Transition
 from states.table import MachineTable
 
 
-class _Row(Transition):  # type: ignore[misc]
+class _Row(Transition):
     """A transition as our tables have them: named guards, one action, no arguments.
 
     ``transitions`` writes several log lines for each row that it looks at, and keeps a queue and lists of
@@ -19,27 +19,27 @@ class _Row(Transition):  # type: ignore[misc]
     def execute(self, event_data: EventData) -> bool:
         model = event_data.model
         for condition in self.conditions:
-            if not getattr(model, condition.func)():
+            if not getattr(model, str(condition.func))():
                 return False
         if self.dest is not None:
             event_data.machine.set_state(self.dest, model)
         for action in self.after:
-            getattr(model, action)()
+            getattr(model, str(action))()
         return True
 
 
-class _Trigger(Event):  # type: ignore[misc]
+class _Trigger(Event):
     """All rows of one trigger: the first one whose guards hold is taken."""
 
     def trigger(self, model: Any, *args: Any, **kwargs: Any) -> bool:
         rows = self.transitions.get(model.state)
         if rows is None:
-            return bool(super().trigger(model, *args, **kwargs))  # which raises MachineError
+            return super().trigger(model, *args, **kwargs)  # which raises MachineError
         event_data = EventData(None, self, self.machine, model, args, kwargs)
         return any(row.execute(event_data) for row in rows)
 
 
-class _TableMachine(Machine):  # type: ignore[misc]
+class _TableMachine(Machine):
     transition_cls = _Row
     event_cls = _Trigger
 
@@ -61,7 +61,6 @@ class TableMachine:
             self._machine.add_transition(
                 edge.trigger, edge.source, edge.dest, conditions=list(edge.guards), after=edge.action
             )
-        self._events: dict[str, Any] = self._machine.events
         self._ignored = frozenset(
             (state, trigger) for trigger, (states, _) in table.ignored.items() for state in states
         )
@@ -70,5 +69,4 @@ class TableMachine:
         """Take ``trigger``. Returns whether a row of the table was taken."""
         if (self.state, trigger) in self._ignored:
             return False
-        taken: bool = self._events[trigger].trigger(self)
-        return taken
+        return self._machine.events[trigger].trigger(self)

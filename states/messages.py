@@ -107,8 +107,8 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
 
     ``height`` is the height being worked on (tip + 1) and ``tip`` the hash of the tip. ``serials[i]`` is the
     serial of the newest identity certificate the sender holds for member i (0: none), so that a member
-    learns who still lacks its own. ``fresh`` says that the sender's guard was empty at start and that it
-    has not yet voted.
+    learns who still lacks its own. ``fresh`` says that the sender's guard was empty when it saw its first height
+    and that this is still it.
     """
 
     height: int

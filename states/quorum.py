@@ -71,6 +71,8 @@ class Tally:
         vote = self.votes.pop(member, None)
         if vote is not None:
             self._counts[vote[0]] -= 1
+            if self._counts[vote[0]] == 0:
+                del self._counts[vote[0]]
 
     def count(self, block_hash: str | None) -> int:
         """How many members voted for this hash (``None``: nil)."""

@@ -368,10 +368,11 @@ class Round(TableMachine):
         event = self._event
         if not isinstance(event, Received) or not isinstance(event.message, BlockRequest):
             return
-        request = (event.sender, event.message.block_hash)
-        if event.message.holder == self.settings.member and request not in self._answered:
+        request, holder = (event.sender, event.message.block_hash), event.message.holder
+        if holder != self.settings.member or request in self._answered:
+            return
+        if self.agreement.hand_over(event.message.block_hash):
             self._answered.add(request)
-            self.agreement.hand_over(event.message.block_hash)
 
     def answer_late(self) -> None:
         """Somebody works on the height that just closed: give them all it takes to close it, once a while."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from states.events import BlockJudged
 
@@ -20,6 +20,7 @@ class Verdicts:
     def __init__(self) -> None:
         self._given: dict[tuple[str, bool], tuple[bytes, str]] = {}
         self._waiting: dict[tuple[str, bool], int] = {}
+        self._resends = 0
 
     def ask(self, block_hash: str, body: bytes, *, timely: bool) -> None:
         """Note that our node is being asked about this body."""
@@ -49,12 +50,22 @@ class Verdicts:
         judged, verdict = self._given.get((block_hash, timely), (None, None))
         return verdict if judged == body else None
 
-    def retry(self) -> None:
-        """A resend interval has passed: ask again where the node was away, or has been silent for long."""
+    def retry(self, is_supported: Callable[[str], bool]) -> None:
+        """A resend interval has passed: ask again where the node was away, or has been silent for long.
+
+        It is also asked again, now and then, about a block that it refused and Q members voted for: the fault may
+        have been the node's, and been repaired.
+        """
+        self._resends += 1
         for key in self._waiting:
             self._waiting[key] += 1
         silent = [key for key, resends in self._waiting.items() if resends >= PATIENCE_RESENDS]
-        self._forget([*silent, *(key for key, given in self._given.items() if given[1] == "unavailable")])
+        self._forget([*silent, *self._with("unavailable")])
+        if self._resends % PATIENCE_RESENDS == 0:
+            self._forget([key for key in self._with("invalid") if is_supported(key[0])])
+
+    def _with(self, verdict: str) -> list[tuple[str, bool]]:
+        return [key for key, given in self._given.items() if given[1] == verdict]
 
     def forget_pending(self) -> None:
         """The questions under way may never have been put: ask them again."""

@@ -89,6 +89,13 @@ class Watch:
             self.check_proof(message.certificate, "precommit", message.height, message.block_hash)
             assert self.signatures[member, message.height] == (message.block_hash, message.signature)
 
+    def lied(self, member: int, message: Message) -> None:
+        """A liar's word counts for what others may conclude from it."""
+        if isinstance(message, Prevote):
+            self.prevotes[message.height, message.round, message.block_hash].add(member)
+        elif isinstance(message, BlockSignature):
+            self.signatures[member, message.height] = (message.block_hash, message.signature)
+
     def check_vote(self, member: int, vote: Prevote | Precommit) -> None:
         kind = "prevote" if isinstance(vote, Prevote) else "precommit"
         height, round_, block_hash = vote.height, vote.round, vote.block_hash
@@ -107,7 +114,7 @@ class Watch:
             assert (lock.block_hash, lock.proof.round) == (block_hash, round_)
         elif lock is not None and lock.block_hash != block_hash:
             assert any(
-                len(self.prevotes[height, r, block_hash] | self.liars) >= self.quorum.votes
+                len(self.prevotes[height, r, block_hash]) >= self.quorum.votes
                 for r in range(lock.proof.round, round_)
             ), f"member {member} prevotes against its lock"
 
@@ -119,8 +126,10 @@ class Watch:
             record = VoteCast("proposal", height, round_, block_hash)
             assert (member, record) in self.recorded_votes
         else:
-            backers = self.prevotes[height, round_, block_hash] | self.liars
-            assert len(backers) >= self.quorum.votes, f"member {member} proposes out of turn"
+            assert proposal.lock_proof is not None, f"member {member} proposes out of turn"
+        if proposal.lock_proof is not None:
+            assert proposal.lock_proof.round < round_
+            self.check_proof(proposal.lock_proof, "prevote", height, block_hash)
 
     def signed(self, member: int, height: int, block_hash: str, signature: bytes) -> None:
         assert self.deciders.get((member, height)) == block_hash, f"{member} signs what it did not decide"
@@ -130,7 +139,7 @@ class Watch:
     def combined(self, height: int, block_hash: str, signatures: tuple[tuple[int, bytes], ...]) -> None:
         assert len({member for member, _ in signatures}) == len(signatures) == self.quorum.threshold
         for member, signature in signatures:
-            assert member in self.liars or self.signatures[member, height] == (block_hash, signature)
+            assert self.signatures[member, height] == (block_hash, signature)
 
     # --- what members know and think
 

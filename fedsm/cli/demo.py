@@ -17,7 +17,7 @@ from fedsm.demo.cast import Cast, demo_secrets, multisig_of
 from fedsm.demo.nodes import DevnetNodes, ElementsNodes, NodeAddress, Nodes
 from fedsm.demo.scenario import Scenario
 from fedsm.demo.screen import Screen
-from fedsm.demo.verdict import Verdict, judge
+from fedsm.demo.verdict import Verdict, judge, signing_members
 from fedsm.errors import FedsmError
 from states.quorum import Quorum, default_vote_quorum
 
@@ -116,4 +116,4 @@ def _signers(node: NodeAddress, block_hash: str, multisig: Multisig) -> str:
         header = parse_header(bytes.fromhex(node.rpc().call("getblockheader", [block_hash, False])))[0]
     except (RpcError, RpcUnavailable):
         return ""  # this node has not got it yet
-    return " ".join(str(multisig.member_of(bytes.fromhex(key))) for key in facts_of(header).signers)
+    return " ".join(map(str, signing_members(facts_of(header), multisig)))

@@ -96,7 +96,15 @@ def find_elementsd() -> str | None:
 class ElementsNodes:
     """Real Elements nodes on loopback, each connected to all others."""
 
-    def __init__(self, multisig: Multisig, directory: Path, *, dynafed: bool, chain: str = CHAIN_NAME) -> None:
+    def __init__(
+        self,
+        multisig: Multisig,
+        directory: Path,
+        *,
+        dynafed: bool,
+        chain: str = CHAIN_NAME,
+        wallet_options: tuple[str, ...] = ("-disablewallet",),
+    ) -> None:
         binary = find_elementsd()
         if binary is None:
             raise FedsmError("no elementsd: put it on PATH or name it in the variable ELEMENTSD")
@@ -117,7 +125,7 @@ class ElementsNodes:
             "-initialfreecoins=2100000000000000",
             "-fdefaultconsistencychecks=0",
             "-validatepegin=0",
-            "-disablewallet",
+            *wallet_options,
             "-listenonion=0",
             "-dnsseed=0",
             "-discover=0",

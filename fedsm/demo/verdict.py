@@ -6,7 +6,7 @@ import statistics
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from fedsm.chains.facts import facts_of
+from fedsm.chains.facts import BlockFacts, facts_of
 from fedsm.chains.header import parse_header
 from fedsm.chains.script import Multisig
 from fedsm.demo.cast import Cast
@@ -64,7 +64,7 @@ def judge(cast: Cast, nodes: list[NodeAddress], multisig: Multisig, quorum: Quor
         if not facts.complete or facts.script != multisig.script.hex():
             faults.append(f"block {height} is not signed by the federation")
         round_ = rounds.get(height, 0)
-        signers = [multisig.member_of(bytes.fromhex(key)) for key in facts.signers]
+        signers = signing_members(facts, multisig)
         blocks.append(BlockRecord(height, facts.hash, quorum.proposer(height, round_), round_, signers))
     double_signatures = _double_signatures(cast, quorum)
     if double_signatures:
@@ -83,6 +83,11 @@ def judge(cast: Cast, nodes: list[NodeAddress], multisig: Multisig, quorum: Quor
         stopped=[],
         faults=faults,
     )
+
+
+def signing_members(facts: BlockFacts, multisig: Multisig) -> list[int]:
+    """The members of the federation whose signatures a block carries."""
+    return [member for member, key in enumerate(multisig.public_keys) if key.hex() in facts.signers]
 
 
 def _chain(node: NodeAddress) -> list[bytes]:

@@ -83,8 +83,6 @@ def _check_output(transaction: Transaction, index: int) -> bool:
     """Whether output ``index`` is blinded; a blinded one needs its proofs, an explicit one must have none."""
     output, proofs = transaction.outputs[index], transaction.output_witness[index]
     asset_blinded, value_blinded = len(output.asset) == 33 and output.asset[0] != EXPLICIT, len(output.value) == 33
-    if 0 in (output.asset[0], output.value[0]):
-        raise _unequal()
     if bool(proofs.surjection_proof) != asset_blinded or bool(proofs.range_proof) != value_blinded:
         raise _unequal()
     return asset_blinded or value_blinded

@@ -55,6 +55,7 @@ class ChainState:
         self._cache = cache
         self._locations: dict[bytes, BlockEntry] = {}  # txid -> block of the active chain
         self._side: set[BlockEntry] = set()  # blocks outside the active chain
+        self._headers: set[str] = set()  # good headers that came with contents of other blocks
         block = genesis_block(params)
         genesis = BlockEntry(block.header, block, None, 0, 0)
         self.entries: dict[str, BlockEntry] = {}
@@ -111,6 +112,10 @@ class ChainState:
         rules.check_contents(block, self.tip)
         connect_block(block, self.tip, self.coins, self.script_rules, self._cache)
 
+    def knows(self, block_hash: str) -> bool:
+        """Whether a block's header was accepted before, be the block good or not."""
+        return block_hash in self.entries or block_hash in self._headers
+
     def fork_point(self, entry: BlockEntry) -> BlockEntry:
         """The last block that ``entry``'s branch shares with the active chain."""
         return next(ancestor for ancestor in entry.ancestors() if self.contains(ancestor))
@@ -149,7 +154,9 @@ class ChainState:
         try:
             rules.check_contents(entry.block, parent)
         except Rejection as rejection:
-            if not rejection.mutated:
+            if rejection.mutated:
+                self._headers.add(entry.hash)  # the right contents may still come
+            else:
                 entry.failed = True
                 self._put(entry)
             raise

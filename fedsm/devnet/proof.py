@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import wallycore as wally
 
-from fedsm.chains.script import Multisig, ScriptError, parse_multisig
 from fedsm.devnet.checkers import BlockChecker
 from fedsm.devnet.encoding import BLOCK_PROOF, Flags, ScriptFailure, push
 from fedsm.devnet.interpreter import verify_script
+from fedsm.devnet.script_types import multisig_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,17 +57,11 @@ def combine(header: BlockHeader, signatures: Mapping[bytes, bytes], witness_scri
 
 
 def _place(script: bytes, signatures: Mapping[bytes, bytes]) -> tuple[bytes, ...]:
-    multisig = _read(script)
+    multisig = multisig_parts(script)
     if multisig is None:
         return ()
-    placed = [signatures[key] for key in multisig.public_keys if signatures.get(key)][: multisig.m]
+    needed, keys = multisig
+    placed = [signatures[key] for key in keys if signatures.get(key)][:needed]
     # Nodes fill half of the gap only: their loop counts what it has filled twice.
-    missing = (multisig.m - len(placed) + 1) // 2
+    missing = (needed - len(placed) + 1) // 2
     return (b"", *placed, *[b""] * missing)
-
-
-def _read(script: bytes) -> Multisig | None:
-    try:
-        return parse_multisig(script)
-    except ScriptError:
-        return None

@@ -73,7 +73,7 @@ def testproposedblock(context: Context, blockhex: str, acceptnonstd: bool | None
     node = context.node
     block = decode_block(node, blockhex)
     with node.lock:
-        if block.hash in node.chain.entries:
+        if node.chain.knows(block.hash):
             raise RpcError(ALREADY_IN_CHAIN, "already have block")
         if block.header.previous != node.chain.tip.hash:
             raise RpcError(VERIFY_ERROR, "proposal was not based on our best chain")

@@ -36,20 +36,20 @@ class WorkQueue:
         self._threads = threads
         self._depth = depth
         self._working = 0
-        self._waiting = 0
+        self.waiting = 0
         self._changed = threading.Condition()
 
     @contextmanager
     def turn(self) -> Iterator[bool]:
         """Wait for a worker; False at once when too many wait already."""
         with self._changed:
-            if self._working >= self._threads and self._waiting >= self._depth:
+            if self._working >= self._threads and self.waiting >= self._depth:
                 admitted = False
             else:
                 admitted = True
-                self._waiting += 1
+                self.waiting += 1
                 self._changed.wait_for(lambda: self._working < self._threads)
-                self._waiting -= 1
+                self.waiting -= 1
                 self._working += 1
         try:
             yield admitted

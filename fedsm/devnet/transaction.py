@@ -268,6 +268,8 @@ def _read_output(reader: Reader) -> TxOutput:
     asset = _read_confidential(reader, ASSET_SIZES, "output asset")
     value = _read_confidential(reader, VALUE_SIZES, "output value")
     nonce = _read_confidential(reader, NONCE_SIZES, "output nonce")
+    if 0 in (asset[0], value[0]):
+        reader.fail("output", "asset or value is missing")
     return TxOutput(asset, value, nonce, reader.string("output script"))
 
 

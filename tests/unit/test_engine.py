@@ -382,22 +382,16 @@ def test_a_member_that_takes_its_word_back_is_not_counted(bench: Bench) -> None:
 # Evidence
 
 
-def test_evidence_of_a_case_is_logged_and_kept_once_a_height(bench: Bench) -> None:
-    equivocation = Report("equivocation", 10, 0, 1, "prevote", (b"one", b"other"))
-    again = replace_round(equivocation, 1)
-    precommits = Report("equivocation", 10, 0, 1, "precommit", (b"one", b"other"))
-    bench.on(TipChanged, equivocation, again, precommits)
-    bench.engine.deliver_tip(news(height=9))
-    bench.on(TipChanged, equivocation)
-    bench.engine.deliver_tip(news(height=10))
+def test_a_report_with_evidence_is_logged_and_its_envelopes_are_kept(bench: Bench) -> None:
+    bench.on(TipChanged, Report("equivocation", 10, 0, 1, "prevote", (b"one", b"other")))
+    bench.engine.deliver_tip(news())
     bench.run_out()
-    kept = [json.loads(line) for line in bench.evidence_path.read_text().splitlines()]
-    assert [entry["detail"] for entry in kept] == ["prevote", "precommit", "prevote"]
-    assert kept[0]["envelopes"] == [b"one".hex(), b"other".hex()]
-    assert len(bench.logs.of("equivocation")) == 3
+    (kept,) = [json.loads(line) for line in bench.evidence_path.read_text().splitlines()]
+    assert (kept["code"], kept["envelopes"]) == ("equivocation", [b"one".hex(), b"other".hex()])
+    assert bench.logs.of("equivocation")[0]["member"] == 1
 
 
-def test_reports_without_evidence_are_logged_each_time(bench: Bench) -> None:
+def test_a_report_without_evidence_is_only_logged(bench: Bench) -> None:
     failed = Report("signing-failed", 10, 0, 0, "unavailable: locked")
     bench.on(TipChanged, failed, failed)
     bench.engine.deliver_tip(news())
@@ -417,7 +411,3 @@ def test_evidence_that_cannot_be_kept_is_said_and_nothing_else_happens(tmp_path:
 
 def advance(bench: Bench, by_ms: int) -> None:
     bench.clock.now_ms += by_ms
-
-
-def replace_round(report: Report, round_: int) -> Report:
-    return Report(report.code, report.height, round_, report.member, report.detail, report.evidence)

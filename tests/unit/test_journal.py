@@ -97,7 +97,7 @@ def events_in_the_code() -> set[str]:
     names = {"submission_delayed", *(f"submitted_{outcome}" for outcome in ("accepted", "duplicate", "fork"))}
     choice = r"""\(\s*"([a-z_ -]+)"(?: if \w+ else "([a-z_ -]+)")?"""
     calls = re.compile(r"(?:log|logger\(\))\.(?:debug|info|warning|error|exception)" + choice)
-    said = re.compile(r"_(?:report|say)" + choice)
+    said = re.compile(r"(?:_report|_say|\.accuse)" + choice)
     chosen = re.compile(r"""code = "([a-z-]+)" if .* else "([a-z-]+)\"""")
     for package in (fedsm, states, transports):
         for source in Path(package.__path__[0]).rglob("*.py"):

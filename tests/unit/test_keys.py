@@ -38,6 +38,7 @@ def key_file(directory: Path, secret: bytes) -> Path:
 def wallet(*held: int, **answers: Any) -> StandIn:
     """A node whose wallet holds the keys of these members."""
     usual: dict[str, Any] = {
+        "getwalletinfo": {"descriptors": False},
         "getdescriptorinfo": lambda descriptor: {"descriptor": descriptor + "#checksum"},
         "deriveaddresses": lambda descriptor: ["address of " + descriptor[4:-10]],
         "getaddressinfo": lambda address: {
@@ -114,8 +115,14 @@ def test_a_wallet_without_any_members_key_points_to_the_key_file() -> None:
     assert "use --key-file" in refusal(0, wallet())
 
 
+def test_a_descriptor_wallet_is_told_that_it_cannot_sign_blocks() -> None:
+    line = refusal(0, wallet(0, getwalletinfo={"walletname": "", "descriptors": True}))
+    assert "a descriptor wallet cannot sign blocks" in line
+    assert "--key-file" in line
+
+
 def test_a_node_without_a_wallet_is_told_with_the_nodes_own_words() -> None:
-    line = refusal(0, wallet(getaddressinfo=RpcError(-32601, "Method not found")))
+    line = refusal(0, wallet(getwalletinfo=RpcError(-32601, "Method not found")))
     assert "no --key-file and no FEDSM_KEY" in line
     assert "Method not found" in line
 
@@ -123,3 +130,9 @@ def test_a_node_without_a_wallet_is_told_with_the_nodes_own_words() -> None:
 def test_a_node_that_goes_away_while_it_is_asked_is_told() -> None:
     away = RpcUnavailable("refused", "node at 127.0.0.1:7041: no connection")
     assert "no connection" in refusal(0, wallet(getaddressinfo=away))
+
+
+def test_a_descriptor_wallet_is_refused_at_start_though_it_holds_the_key() -> None:
+    line = refusal(0, wallet(0, getwalletinfo={"descriptors": True}))
+    assert "descriptor wallet cannot sign blocks" in line
+    assert "--key-file" in line

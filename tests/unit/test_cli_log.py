@@ -1,0 +1,63 @@
+"""Log lines as they leave the process: one JSON object each, or readable; never half of either."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from fedsm.log import configure, get_logger
+
+
+@pytest.fixture(autouse=True)
+def _leave_logging_as_it_was() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    written = capsys.readouterr()
+    assert written.out == "", "standard output belongs to the command's answer"
+    return written.err.splitlines()
+
+
+def test_off_a_terminal_each_line_is_a_json_object_with_event_level_and_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure()
+    get_logger(member=1).info("tip", height=7, detail="two\nlines")
+    (line,) = map(json.loads, lines(capsys))
+    assert {line.pop("timestamp")[-1:]} == {"Z"}
+    assert line == {"event": "tip", "level": "info", "member": 1, "height": 7, "detail": "two\nlines"}
+
+
+def test_an_unexpected_failure_is_one_json_line_with_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json")
+    try:
+        raise RuntimeError("unforeseen")
+    except RuntimeError:
+        get_logger().exception("worker_failed")
+    (line,) = map(json.loads, lines(capsys))
+    assert line["event"] == "worker_failed"
+    assert "test_cli_log.py" in line["exception"]
+    assert "RuntimeError: unforeseen" in line["exception"]
+
+
+def test_console_lines_are_for_reading(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("console")
+    get_logger(member=1).warning("node_away")
+    (line,) = lines(capsys)
+    assert "node_away" in line
+    assert not line.startswith("{")
+
+
+@pytest.mark.parametrize(("level", "said"), [("debug", 3), ("info", 2), ("warning", 1), ("error", 0)])
+def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str], level: str, said: int) -> None:
+    configure("json", level)
+    log = get_logger()
+    log.debug("too_early")
+    log.info("tip")
+    log.warning("node_unavailable")
+    assert len(lines(capsys)) == said
