@@ -15,6 +15,7 @@ from fedsm.evidence import EvidenceLog
 from fedsm.intake import Intake
 from fedsm.log import Logger
 from fedsm.pace import timeouts_for
+from fedsm.peers import Peers
 from fedsm.services import BlockPolicy, NodeService, SigningService
 from fedsm.version import __version__
 from signers.base import Signer
@@ -57,9 +58,10 @@ def assemble(config: DaemonConfig, ground: Ground, log: Logger) -> tuple[Engine,
     Raises FedsmError, TransportError, IdentityError or SignerError.
     """
     clock = SystemClock()
+    digest = "" if config.federation is None else config.federation.digest
     transport = _transport(config, ground.quorum)
     own, certificate = _own_identity(config.member, ground, clock)
-    intake = Intake(_opener(ground, certificate), clock, log)
+    intake = Intake(_opener(config, ground, certificate), clock, log)
     schedule, timeouts = Schedule(config.interval_ms), timeouts_for(config.interval_ms)
     core = Round(Settings(config.member, ground.quorum, schedule, timeouts))
     parts = Parts(
@@ -71,7 +73,8 @@ def assemble(config: DaemonConfig, ground: Ground, log: Logger) -> tuple[Engine,
         # Sequences must rise across restarts: the wall clock, with room for 65536 messages a millisecond.
         sealer=Sealer(ground.genesis, EPOCH, config.member, own.secret, clock.wall_ms() << 16),
         intake=intake,
-        beacon=Beacon(core, certificate, __version__, intake.serials),
+        beacon=Beacon(core, certificate, __version__, intake.serials, digest),
+        peers=Peers(config.member, __version__, digest, log),
         evidence=EvidenceLog(ground.directory / "evidence.jsonl"),
         clock=clock,
         log=log,
@@ -102,7 +105,7 @@ def _own_identity(member: int, ground: Ground, clock: Clock) -> tuple[Identity, 
     return own, certificate
 
 
-def _opener(ground: Ground, certificate: IdentityCertificate) -> Opener:
+def _opener(config: DaemonConfig, ground: Ground, certificate: IdentityCertificate) -> Opener:
     keys = ground.federation.multisig.public_keys
 
     def is_signature_of(member: int, block_hash: str, der: bytes) -> bool:
@@ -115,6 +118,7 @@ def _opener(ground: Ground, certificate: IdentityCertificate) -> Opener:
         ground.quorum.votes,
         block_hash_of=ground.chain.block_hash,
         verify_block_signature=is_signature_of,
+        pinned=None if config.federation is None else config.federation.identities,
     )
     opener.identities.learn(certificate)  # our own votes come back to us inside certificates
     return opener

@@ -21,11 +21,13 @@ class Beacon:
         certificate: IdentityCertificate,
         version: str,
         serials: Callable[[], Sequence[int]],
+        federation: str = "",
     ) -> None:
         self._core = core
         self._certificate = certificate
         self._version = version
         self._serials = serials
+        self._federation = federation
         self._due_ms = 0
         self._sent_ms = -ANSWER_MS
         self._disowned_by: set[int] = set()
@@ -65,4 +67,5 @@ class Beacon:
             fresh=self._core.fresh,
             serials=tuple(self._serials()),
             certificate=self._certificate,
+            federation=self._federation,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedsm.chains.base import ClockWindow, ProposedParameters
+from fedsm.federation_file import FederationFile
 
 DEFAULT_RPC_PORT = 7041
 DEFAULT_INTERVAL_MS = 60_000
@@ -40,7 +41,8 @@ class DaemonConfig:
     ``nodes`` is the list of member addresses, "host:port,host:port,...". ``key_file`` holds the block-signing
     key; without it and without FEDSM_KEY in the environment the node's wallet signs. ``vote_quorum`` None means
     the default for M and N; ``threshold``, if given, must be the chain's M. ``witness_script`` is the multisig
-    behind a P2WSH federation, where the chain does not tell it.
+    behind a P2WSH federation, where the chain does not tell it. ``curve_key_file`` holds this member's CURVE key
+    pair, needed when the federation file names the members' CURVE keys.
     """
 
     member: int
@@ -55,6 +57,8 @@ class DaemonConfig:
     min_tx_age_s: int = 0
     window: ClockWindow = DEFAULT_WINDOW
     proposed: ProposedParameters | None = None
+    federation: FederationFile | None = None
+    curve_key_file: Path | None = None
 
 
 def state_directory(data_directory: Path, genesis: str, public_key: bytes) -> Path:

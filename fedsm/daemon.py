@@ -59,12 +59,12 @@ class Daemon:
             self._run(rpc)
 
     def _run(self, rpc: NodeRpc) -> None:
-        scripts = [self.config.witness_script] if self.config.witness_script is not None else []
-        chain = ElementsChain(rpc, witness_scripts=scripts)
+        chain = ElementsChain(rpc, witness_scripts=self._witness_scripts())
         found = self._wait_for_node(chain)
         if found is None:
             return
         identity, federation = found
+        self._check_federation_file(identity, federation)
         self._wrap_member(federation.multisig.n)
         quorum = self._quorum(federation)
         signer = self._signer(rpc, federation)
@@ -109,6 +109,25 @@ class Daemon:
         if reason != self._trouble:
             self._trouble = reason
             self._log.warning("waiting_for_node", detail=reason)
+
+    def _witness_scripts(self) -> list[bytes]:
+        """The multisig scripts that are configured, for a chain that names only their hash."""
+        file = self.config.federation
+        scripts = [self.config.witness_script, None if file is None else file.multisig.script]
+        return [script for script in scripts if script is not None]
+
+    def _check_federation_file(self, identity: ChainIdentity, federation: FederationScript) -> None:
+        """The federation file must speak of this chain and of its signers."""
+        file = self.config.federation
+        if file is None:
+            return
+        if file.chain != identity.genesis:
+            raise FedsmError(f"the federation file is for chain {file.chain}, the node is on {identity.genesis}")
+        if file.multisig != federation.multisig:
+            raise FedsmError(
+                f"the federation file's members and threshold make the script {file.multisig.script.hex()}, the "
+                f"chain is signed by {federation.multisig.script.hex()}"
+            )
 
     def _wrap_member(self, members: int) -> None:
         """An --id beyond N - 1 is taken modulo N, as the daemon before fedsm took it."""
@@ -173,5 +192,6 @@ class Daemon:
             quorum=ground.quorum.votes,
             public_key=ground.signer.public_key.hex(),
             interval_s=self.config.interval_ms / 1000,
+            federation=None if self.config.federation is None else self.config.federation.digest,
             guard="empty" if ground.guard.is_empty else "has history",
         )

@@ -18,6 +18,7 @@ from fedsm.evidence import EvidenceLog
 from fedsm.intake import Intake
 from fedsm.journal import Journal
 from fedsm.log import Logger
+from fedsm.peers import Peers
 from fedsm.services import NodeService, SigningService
 from fedsm.tips import TipNews
 from fedsm.workers import Workers
@@ -61,6 +62,7 @@ class Parts:
     sealer: Sealer
     intake: Intake
     beacon: Beacon
+    peers: Peers
     evidence: EvidenceLog
     clock: Clock
     log: Logger
@@ -124,6 +126,7 @@ class Engine:
         now_ms = self._parts.clock.steady_ms()
         if self._tip is not None and self._parts.beacon.due_in(now_ms) == 0:
             self._send(self._parts.beacon.heartbeat(now_ms, self._parts.clock.wall_ms()))
+            self._parts.peers.check(now_ms)
         return True
 
     def _wait_ms(self) -> int:
@@ -147,12 +150,17 @@ class Engine:
     def _take_message(self, opened: Opened) -> None:
         self._parts.intake.release(opened)
         if isinstance(opened.message, Heartbeat):
-            self._parts.beacon.heard(opened.sender, opened.message, self._parts.clock.steady_ms())
-            self._check_rival()
+            self._take_heartbeat(opened.sender, opened.message)
         self._step(Received(opened.sender, opened.message, opened.data, self._parts.clock.wall_ms()))
 
-    def _check_rival(self) -> None:
-        """Stop when the others know a newer identity for our key: somebody else runs a daemon with it."""
+    def _take_heartbeat(self, sender: int, heartbeat: Heartbeat) -> None:
+        """Note where a peer stands; stop when the others know a newer identity for our key.
+
+        Somebody else runs a daemon with it then.
+        """
+        clock = self._parts.clock
+        self._parts.peers.heard(sender, heartbeat, self._parts.core.height, clock.steady_ms(), clock.wall_ms())
+        self._parts.beacon.heard(sender, heartbeat, clock.steady_ms())
         if self._parts.beacon.disowned:
             raise FedsmError(
                 f"another daemon runs as member {self._member} with this block-signing key: the others hold a "

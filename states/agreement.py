@@ -41,8 +41,10 @@ RELAY_EVERY_RESENDS = 4
 class Agreement(AgreementView):
     """The agreement machine of one member. ``effects`` is filled by each ``feed`` and taken by the caller."""
 
+    table = AGREEMENT
+
     def __init__(self, member: int, quorum: Quorum, timeouts: Timeouts) -> None:
-        super().__init__(AGREEMENT)
+        super().__init__()
         self.member = member
         self.quorum = quorum
         self.timeouts = timeouts
@@ -172,7 +174,9 @@ class Agreement(AgreementView):
 
     def resume_round(self) -> None:
         """After a restart: the votes we recorded in this round may never have left; say them again."""
-        self._repeat_votes()
+        envelopes = self._repeat_votes()
+        if envelopes:
+            self._emit(Relay(tuple(envelopes)))
 
     def join_later_round(self) -> None:
         ahead = self.busy_round()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transitions import Event, EventData, Machine, Transition
 
@@ -47,26 +47,38 @@ class _TableMachine(Machine):
 class TableMachine:
     """Base of the round and agreement machines: state, guards and actions live in the subclass.
 
-    ``fire`` takes one trigger through the table. Pairs that the table lists as ignored change nothing; a pair
-    that it does not know at all is a programming error and raises ``transitions.MachineError``.
+    All instances of a subclass share one ``transitions`` machine, made from the subclass's ``table``. It binds
+    nothing to them: ``fire`` is the only way in. It takes one trigger through the table; pairs that the table lists
+    as ignored change nothing, and a pair that it does not know at all is a programming error and raises
+    ``transitions.MachineError``.
     """
 
-    state: str
+    table: ClassVar[MachineTable]
+    machine: ClassVar[Machine]
+    _ignored: ClassVar[frozenset[tuple[str, str]]]
 
-    def __init__(self, table: MachineTable) -> None:
-        self._machine = _TableMachine(
-            model=self, states=list(table.states), initial=table.states[0], auto_transitions=False
-        )
-        for edge in table.edges:
-            self._machine.add_transition(
-                edge.trigger, edge.source, edge.dest, conditions=list(edge.guards), after=edge.action
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "table" in vars(cls):
+            cls.machine = _build(cls.table)
+            cls._ignored = frozenset(
+                (state, trigger) for trigger, (states, _) in cls.table.ignored.items() for state in states
             )
-        self._ignored = frozenset(
-            (state, trigger) for trigger, (states, _) in table.ignored.items() for state in states
-        )
+
+    def __init__(self) -> None:
+        self.state = self.table.states[0]
 
     def fire(self, trigger: str) -> bool:
         """Take ``trigger``. Returns whether a row of the table was taken."""
         if (self.state, trigger) in self._ignored:
             return False
-        return self._machine.events[trigger].trigger(self)
+        return self.machine.events[trigger].trigger(self)
+
+
+def _build(table: MachineTable) -> Machine:
+    machine = _TableMachine(model=None, states=list(table.states), initial=table.states[0], auto_transitions=False)
+    for edge in table.edges:
+        machine.add_transition(
+            edge.trigger, edge.source, edge.dest, conditions=list(edge.guards), after=edge.action
+        )
+    return machine

@@ -107,8 +107,9 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
 
     ``height`` is the height being worked on (tip + 1) and ``tip`` the hash of the tip. ``serials[i]`` is the
     serial of the newest identity certificate the sender holds for member i (0: none), so that a member
-    learns who still lacks its own. ``fresh`` says that the sender's guard was empty when it saw its first height
-    and that this is still it.
+    learns who still lacks its own. ``fresh`` says that the sender's guard was empty when it saw its first
+    height and that this is still it. ``federation`` is the digest of its federation file (SHA-256, hex; empty
+    without one).
     """
 
     height: int
@@ -120,6 +121,7 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
     fresh: bool
     serials: tuple[int, ...]
     certificate: IdentityCertificate
+    federation: str = ""
 
 
 Vote = Prevote | Precommit

@@ -67,8 +67,10 @@ _AGREEMENT_TRIGGERS: dict[type, str] = {BlockBuilt: "built", BlockJudged: "judge
 class Round(TableMachine):
     """One member's machines. Nothing happens before the first TipChanged."""
 
+    table = ROUND
+
     def __init__(self, settings: Settings) -> None:
-        super().__init__(ROUND)
+        super().__init__()
         self.settings = settings
         self.agreement = Agreement(settings.member, settings.quorum, settings.timeouts)
         self.height = 0

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ JSON, HTML = "application/json", "text/html; charset=ISO-8859-1"
 
 
 class WorkQueue:
-    """At most ``threads`` requests at work and ``depth`` waiting (-rpcthreads, -rpcworkqueue)."""
+    """At most ``threads`` requests at work and ``depth`` waiting (-rpcthreads, -rpcworkqueue).
+
+    ``waiting`` is how many wait now.
+    """
 
     def __init__(self, threads: int = 16, depth: int = 64) -> None:
         self._threads = threads
@@ -88,10 +92,15 @@ class RpcServer(ThreadingHTTPServer):
         super().__init__((HOST, port), _Handler)
         self._thread = threading.Thread(target=self.serve_forever, args=(POLL_S,), daemon=True)
 
+    def server_bind(self) -> None:
+        """Bind without asking a name service for this machine's name, as the base class would."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, int(self.server_address[1])
+
     @property
     def port(self) -> int:
         """The port that is served."""
-        return int(self.server_address[1])
+        return self.server_port
 
     def start(self) -> None:
         """Answer requests from now on, in threads of its own."""
@@ -99,8 +108,9 @@ class RpcServer(ThreadingHTTPServer):
 
     def stop(self) -> None:
         """Take no more connections, let requests at work finish for a moment and close everything."""
-        self.shutdown()
-        self._thread.join()
+        if self._thread.is_alive():  # a server that was never started has no loop to end
+            self.shutdown()
+            self._thread.join()
         self.queue.drain(timeout_s=2.0)
         self.server_close()
         for connection in list(self._connections):

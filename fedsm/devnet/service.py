@@ -53,14 +53,17 @@ class NodeService:
         self._stopped = threading.Lock()
         self._running = True
         self.cookie_file = None if settings.password else directory / ".cookie"
+        self._secret = _secret(settings)
         context = Context(node, network, directory, addresses, self._stop_soon, [])
         self.server = RpcServer(
             Dispatcher(context, wallet_support=settings.wallet_support),
-            self._credentials(settings),
+            self._secret,
             port=port,
             queue=WorkQueue(settings.threads, settings.work_queue),
             idle_timeout_s=settings.idle_timeout_s,
         )
+        if self.cookie_file is not None:
+            _write_owner_only(self.cookie_file, self._secret)
 
     @property
     def port(self) -> int:
@@ -104,14 +107,11 @@ class NodeService:
         """Stop in a thread of its own, so that the RPC that asked for it gets its answer."""
         threading.Thread(target=self.stop, daemon=True).start()
 
-    def _credentials(self, settings: RpcSettings) -> str:
-        if settings.password:
-            self._secret = f"{settings.user or ''}:{settings.password}"
-            return self._secret
-        self._secret = f"{COOKIE_USER}:{secrets.token_hex(32)}"
-        if self.cookie_file is not None:
-            _write_owner_only(self.cookie_file, self._secret)
-        return self._secret
+
+def _secret(settings: RpcSettings) -> str:
+    if settings.password:
+        return f"{settings.user or ''}:{settings.password}"
+    return f"{COOKIE_USER}:{secrets.token_hex(32)}"
 
 
 def _write_owner_only(path: Path, text: str) -> None:

@@ -19,6 +19,7 @@ from fedsm.chains.script import Multisig
 from fedsm.engine import Engine, Parts
 from fedsm.evidence import EvidenceLog
 from fedsm.intake import Intake
+from fedsm.peers import Peers
 from fedsm.services import NodeService, SigningService
 from fedsm.tips import TipNews
 from signers.guard import Guard, GuardError
@@ -158,6 +159,7 @@ class Bench:
             "sealer": Sealer(CHAIN, 0, 0, member.identity.secret, 1_000),
             "intake": self.intake,
             "beacon": Beacon(core, certificate, "0.1.0", self.intake.serials),
+            "peers": Peers(0, "0.1.0", "", self.logs.log),
             "evidence": EvidenceLog(self.evidence_path),
             "clock": self.clock,
             "log": self.logs.log,

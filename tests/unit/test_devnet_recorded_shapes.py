@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,10 +14,8 @@ from fedsm.devnet.node import Node
 from tests.elements_vectors import load
 from tests.unit.devnet_support import RpcClient, decode, mine, running, secrets_of
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 SHAPES = load("rpc_shapes")
+GROUPS = ("legacy", "dynafed")
 # Methods that this chain's nodes do not have; the rest of the recording needs a wallet.
 NOT_SERVED = {
     "getcompactsketch": "block sketches: members here exchange whole blocks",
@@ -64,37 +62,47 @@ def _first_blocks(node: Node, secrets: dict[bytes, bytes], wanted: str, latest: 
     raise AssertionError("the first blocks were not found")
 
 
-@pytest.fixture(scope="module", params=["legacy", "dynafed"])
-def answers(request: pytest.FixtureRequest) -> Iterator[dict[int, Any]]:
-    """The answers to the recorded calls, by place."""
-    group = SHAPES[request.param]
-    secrets = secrets_of(group["members"])
-    found: dict[int, Any] = {"group": request.param}  # type: ignore[dict-item]
-    by_method = {call["method"]: call["result"] for call in reversed(_calls(request.param))}
+@pytest.fixture(scope="module")
+def answers() -> dict[tuple[str, int], Any]:
+    """The answers to the recorded calls, by group and place."""
+    return {key: reply for group in GROUPS for key, reply in _replay(group).items()}
+
+
+def _replay(group: str) -> dict[tuple[str, int], Any]:
+    recording, calls = SHAPES[group], _calls(group)
+    secrets = secrets_of(recording["members"])
+    by_method = {call["method"]: call["result"] for call in reversed(calls)}
     proposal, sent = decode(by_method["getnewblockhex"]).header, by_method["getmempoolentry"]["time"]
-    with running(ChainParams.from_args(group["chain_args"]), nodes=2) as devnet:
+    found: dict[tuple[str, int], Any] = {}
+    with running(ChainParams.from_args(recording["chain_args"]), nodes=2) as devnet:
         client = RpcClient(devnet.services[0])
-        for place, call in enumerate(_calls(request.param)):
+        for place, call in enumerate(calls):
             if call["method"] == "testmempoolaccept":
                 _first_blocks(devnet.services[0].node, secrets, proposal.previous, proposal.time)
                 devnet.set_clock(sent)
             if call["method"] == "getnewblockhex":
                 devnet.set_clock(proposal.time)
-            found[place] = json.loads(client.answer(call["method"], *call["params"]).body)
-        yield found
+            found[group, place] = json.loads(client.answer(call["method"], *call["params"]).body)
+    return found
 
 
-@pytest.mark.parametrize("place", range(len(_calls("dynafed"))))
-def test_calls_are_answered_as_recorded(answers: dict[Any, Any], place: int) -> None:
-    calls = _calls(answers["group"])
-    if place >= len(calls):
-        pytest.skip("the legacy recording has a call less")
-    call, reply = calls[place], answers[place]
-    assert reply["error"] is None, (call["method"], reply)
+CALLS = [
+    pytest.param((group, place), call, id=f"{group}: {place} {call['method']}")
+    for group in GROUPS
+    for place, call in enumerate(_calls(group))
+]
+
+
+@pytest.mark.parametrize(("key", "call"), CALLS)
+def test_calls_are_answered_as_recorded(
+    answers: dict[tuple[str, int], Any], key: tuple[str, int], call: dict[str, Any]
+) -> None:
+    reply = answers[key]
+    assert reply["error"] is None
     got, wanted = _compared(reply["result"]), _compared(call["result"])
     if call["method"] in BY_SHAPE:
         got, wanted = _shape(got), _shape(wanted)
-    assert got == wanted, call["method"]
+    assert got == wanted
 
 
 def _compared(value: Any) -> Any:

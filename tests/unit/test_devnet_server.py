@@ -133,6 +133,15 @@ def test_the_stop_rpc_ends_the_node_and_answers_who_waits() -> None:
         assert RpcClient(devnet.services[1]).call("getconnectioncount") == 0
 
 
+def test_a_taken_port_undoes_the_start_of_the_other_nodes(tmp_path: Path) -> None:
+    with Devnet(1, FEDERATION) as other:
+        devnet = Devnet(2, FEDERATION, datadir=tmp_path, base_port=other.services[0].port - 1)
+        with pytest.raises(OSError, match="in use"):
+            devnet.start()
+    assert not devnet.services
+    assert not list(tmp_path.rglob(".cookie"))
+
+
 def test_a_stopped_node_takes_the_same_port_again() -> None:
     with Devnet(1, FEDERATION) as devnet:
         port = devnet.services[0].port

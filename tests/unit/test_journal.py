@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,13 +14,16 @@ import fedsm
 import states
 import transports
 from fedsm.journal import Journal
+from signers.guard_codes import MEANINGS
 from states.effects import Report
 from states.events import TipChanged
 from states.memory import Memory
 from states.round import Round
 from tests.unit.log_lines import LogLines
+from transports.refusals import REASONS
 
 SLOT_MS = 1_700_000_000_000
+MANUAL = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
 
 
 class Desk:
@@ -108,9 +112,14 @@ def events_in_the_code() -> set[str]:
 
 
 def test_every_event_of_the_code_is_explained_in_the_operating_manual() -> None:
-    manual = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
-    explained = set(re.findall(r"^\| `([a-z_ ]+)`", manual, re.MULTILINE))
+    life_and_faults = MANUAL[MANUAL.index("## Log lines") :]
+    explained = set(re.findall(r"^\| `([a-z_ ]+)`", life_and_faults, re.MULTILINE))
     names = events_in_the_code()
     assert {"started", "stopped", "block_accepted", "decided", "combination_failed", "node_back"} <= names
     assert {"worker_failed", "link up", "link down", "submission_refused"} <= names
     assert names == explained
+
+
+@pytest.mark.parametrize("codes", [MEANINGS, REASONS], ids=["guard", "messages"])
+def test_every_reason_of_a_refusal_is_in_the_operating_manual(codes: Collection[str]) -> None:
+    assert [code for code in codes if f"`{code}`" not in MANUAL] == []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,16 @@ def daemons(monkeypatch: pytest.MonkeyPatch) -> type[NotingDaemon]:
 
 def test_the_package_offers_the_two_classes_and_its_version() -> None:
     assert set(fedsm.__all__) == {"BlockSigning", "MultiSig", "__version__"}
+
+
+def test_the_example_in_the_readme_runs(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^block 3 is [0-9a-f]{64}\nerrors: \[None, None, None\]$", done.stdout, re.MULTILINE)
 
 
 # MultiSig
