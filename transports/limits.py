@@ -94,6 +94,7 @@ def _check_heartbeat(heartbeat: Heartbeat) -> None:
     _require(_is_hash(heartbeat.tip), "tip")
     _require(_is_label(heartbeat.version), "version")
     _require(_is_label(heartbeat.state), "state")
+    _require(heartbeat.federation == "" or _is_hash(heartbeat.federation), "federation")
     _require(0 <= heartbeat.time_ms <= MAX_TIME_MS, "time_ms")
     _require(len(heartbeat.serials) <= MAX_MEMBERS, "serials")
     _require(all(0 <= serial <= MAX_SERIAL for serial in heartbeat.serials), "serials")

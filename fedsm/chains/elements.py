@@ -34,6 +34,11 @@ DESERIALIZATION_ERROR = -22
 VERIFY_ERROR = -25
 ALREADY_IN_CHAIN = -27
 
+# What is standard is for a node's mempool to say, not for a block: by default testproposedblock refuses even the
+# OP_RETURN data that the same node's mempool takes and getnewblockhex includes, and one such transaction would
+# make every member refuse every proposal (measured on 28.99).
+ACCEPT_NONSTANDARD = True
+
 NOT_ON_TIP = "proposal was not based on our best chain"
 LONG_POLL_GRACE_MS = 10_000
 
@@ -200,7 +205,7 @@ class ElementsChain:
 
     def _ask_node(self, block: bytes, block_hash: str, tip: Tip) -> Judgement:
         try:
-            self._rpc.call("testproposedblock", [block.hex()])
+            self._rpc.call("testproposedblock", [block.hex(), ACCEPT_NONSTANDARD])
         except RpcError as error:
             if error.code == ALREADY_IN_CHAIN:
                 ours = self._rpc.call("getbestblockhash") == block_hash

@@ -70,7 +70,7 @@ def changed(form: str, **fields: Any) -> Block:
 def test_a_sound_proposal_is_valid_when_the_node_agrees(form: str) -> None:
     node = recorded_node(form)
     assert judge(sound(form), form, node=node) == Judgement("valid")
-    assert node.calls[-1][:2] == ("testproposedblock", [sound(form).serialize().hex()])
+    assert node.calls[-1][:2] == ("testproposedblock", [sound(form).serialize().hex(), True])
 
 
 OWN_REFUSALS: list[Any] = (
