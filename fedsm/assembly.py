@@ -29,6 +29,7 @@ from transports.envelope import Sealer
 from transports.identity import Identity, load_or_certify, load_or_make_identity
 from transports.nodes import parse_nodes
 from transports.opener import Opener
+from transports.refusals import EnvelopeError
 from transports.zmq import ZmqTransport
 
 EPOCH = 0
@@ -120,5 +121,12 @@ def _opener(config: DaemonConfig, ground: Ground, certificate: IdentityCertifica
         verify_block_signature=is_signature_of,
         pinned=None if config.federation is None else config.federation.identities,
     )
-    opener.identities.learn(certificate)  # our own votes come back to us inside certificates
+    try:
+        opener.identities.learn(certificate)  # our own votes come back to us inside certificates
+    except EnvelopeError:
+        ours = certificate.identity_key.hex()
+        raise FedsmError(
+            f"the federation file pins another identity for member {config.member}; the one in "
+            f"{ground.directory} is {ours}"
+        ) from None
     return opener
