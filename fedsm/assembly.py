@@ -13,6 +13,7 @@ from fedsm.engine import Engine, Parts
 from fedsm.errors import FedsmError
 from fedsm.evidence import EvidenceLog
 from fedsm.intake import Intake
+from fedsm.links import make_transport
 from fedsm.log import Logger
 from fedsm.pace import timeouts_for
 from fedsm.peers import Peers
@@ -25,12 +26,11 @@ from states.messages import IdentityCertificate
 from states.quorum import Quorum
 from states.round import Round, Settings
 from states.schedule import Schedule
+from transports.base import Transport
 from transports.envelope import Sealer
 from transports.identity import Identity, load_or_certify, load_or_make_identity
-from transports.nodes import parse_nodes
 from transports.opener import Opener
 from transports.refusals import EnvelopeError
-from transports.zmq import ZmqTransport
 
 EPOCH = 0
 
@@ -53,14 +53,14 @@ class Ground:
         return bytes.fromhex(self.identity.genesis)[::-1]
 
 
-def assemble(config: DaemonConfig, ground: Ground, log: Logger) -> tuple[Engine, ZmqTransport]:
+def assemble(config: DaemonConfig, ground: Ground, log: Logger) -> tuple[Engine, Transport]:
     """The engine and its transport, ready to be started.
 
     Raises FedsmError, TransportError, IdentityError or SignerError.
     """
     clock = SystemClock()
     digest = "" if config.federation is None else config.federation.digest
-    transport = _transport(config, ground.quorum)
+    transport = make_transport(config, ground.quorum.members, log)
     own, certificate = _own_identity(config.member, ground, clock)
     intake = Intake(_opener(config, ground, certificate), clock, log)
     schedule, timeouts = Schedule(config.interval_ms), timeouts_for(config.interval_ms)
@@ -81,15 +81,6 @@ def assemble(config: DaemonConfig, ground: Ground, log: Logger) -> tuple[Engine,
         log=log,
     )
     return Engine(parts, config.member, ground.federation), transport
-
-
-def _transport(config: DaemonConfig, quorum: Quorum) -> ZmqTransport:
-    addresses = parse_nodes(config.nodes, config.member)
-    if len(addresses) != quorum.members:
-        raise FedsmError(
-            f"--nodes names {len(addresses)} members, the chain's block-signing script has {quorum.members}"
-        )
-    return ZmqTransport(addresses, config.member)
 
 
 def _own_identity(member: int, ground: Ground, clock: Clock) -> tuple[Identity, IdentityCertificate]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedsm.chains.base import ClockWindow, ProposedParameters
 from fedsm.federation_file import FederationFile
+from transports.kafka_settings import KafkaSettings
 
 DEFAULT_RPC_PORT = 7041
 DEFAULT_INTERVAL_MS = 60_000
@@ -38,7 +39,8 @@ class NodeAccess:
 class DaemonConfig:
     """One member's daemon. ``member`` counts from 0 in the order of the keys in the block-signing script.
 
-    ``nodes`` is the list of member addresses, "host:port,host:port,...". ``key_file`` holds the block-signing
+    ``nodes`` is the list of member addresses, "host:port,host:port,..."; ``transports`` are "zmq", which needs
+    them, or "kafka", which needs ``kafka``, or both. ``key_file`` holds the block-signing
     key; without it and without FEDSM_KEY in the environment the node's wallet signs. ``vote_quorum`` None means
     the default for M and N; ``threshold``, if given, must be the chain's M. ``witness_script`` is the multisig
     behind a P2WSH federation, where the chain does not tell it. ``curve_key_file`` holds this member's CURVE key
@@ -58,7 +60,9 @@ class DaemonConfig:
     window: ClockWindow = DEFAULT_WINDOW
     proposed: ProposedParameters | None = None
     federation: FederationFile | None = None
+    transports: tuple[str, ...] = ("zmq",)
     curve_key_file: Path | None = None
+    kafka: KafkaSettings | None = None
 
 
 def state_directory(data_directory: Path, genesis: str, public_key: bytes) -> Path:

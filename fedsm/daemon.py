@@ -82,6 +82,8 @@ class Daemon:
     def _check_nodes(self) -> None:
         """Refuse a malformed --nodes now, and not only when the node has answered."""
         nodes = self.config.nodes
+        if "zmq" not in self.config.transports:
+            return
         try:
             parse_nodes(nodes, self.config.member % (nodes.count(",") + 1))
         except TransportError as error:

@@ -290,4 +290,4 @@ class Engine:
     def _report(self, report: Report) -> None:
         self._journal.report(report)
         if report.evidence and not self._parts.evidence.add(report):
-            self._parts.log.error("evidence_not_kept", code=report.code, member=report.member)
+            self._parts.log.error("evidence_not_kept", code=report.code, peer=report.member)

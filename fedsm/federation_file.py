@@ -21,6 +21,7 @@ no spaces. Members compare it in their heartbeats.
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from transports.curve import check_public_key
 from transports.nodes import parse_nodes
 
 HASH_DIGITS = 64
+_IDENTITY = re.compile(r"[0-9a-f]{64}")
 
 
 class MemberEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,8 +128,8 @@ def _check_keys(member: MemberEntry) -> None:
         bytes.fromhex(member.public_key)
     except ValueError:
         raise ValueError(f"public_key of member {member.id} is not hex") from None
-    if member.identity is not None and len(member.identity) != HASH_DIGITS:
-        raise ValueError(f"identity of member {member.id} is not an x-only key of 64 hex digits")
+    if member.identity is not None and not _IDENTITY.fullmatch(member.identity):
+        raise ValueError(f"identity of member {member.id} is not an x-only key of 64 lower-case hex digits")
     if member.curve is not None:
         try:
             check_public_key(member.curve)

@@ -80,6 +80,6 @@ class Intake:
         key = (reason, member if member is not None else claimed)
         self._refused[key] += 1
         if self._refused[key] % LOG_EVERY == 1:
-            fields = {"member": member, "claimed": claimed, "detail": detail or None, "count": self._refused[key]}
+            fields = {"peer": member, "claimed": claimed, "detail": detail or None, "count": self._refused[key]}
             known = {name: value for name, value in fields.items() if value is not None}
             self._log.warning("message_refused", reason=reason, **known)

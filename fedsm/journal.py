@@ -46,7 +46,7 @@ class Journal:
     def report(self, report: Report) -> None:
         """Log a report under its code (with underscores)."""
         fields = {"height": report.height, "round": report.round}
-        extra = {"member": report.member, "detail": report.detail or None}
+        extra = {"peer": report.member, "detail": report.detail or None}
         fields.update({key: value for key, value in extra.items() if value is not None})  # type: ignore[misc]
         level = _LEVELS.get(report.code, "info")
         getattr(self._log, level)(report.code.replace("-", "_"), **fields)

@@ -19,6 +19,7 @@ from fedsm.log import get_logger
 from fedsm.pace import interval_of
 from signers.base import Signer
 from signers.software import SoftwareSigner, encode_wif, generate_key
+from transports.kafka_settings import DEFAULT_SERVERS, KafkaSettings, parse_servers
 
 WIF_PREFIX_TEST = 239
 
@@ -48,10 +49,11 @@ class BlockSigning(threading.Thread):
     """One member's signing daemon, to ``start``, ``stop`` and ``join``.
 
     ``conf`` holds id, rpcuser and rpcpassword (or rpccookiefile), and may hold rpcconnect, rpcport, blocktime
-    (seconds), keyfile, datadir and nsigs, which must then be the chain's M. ``nodes`` lists the members'
-    addresses "host:port". ``signer`` replaces key file and node wallet. After the thread has ended, ``error``
+    (seconds), keyfile, datadir, nsigs, which must then be the chain's M, and msgtype ("zmq" or "kafka") with kafka
+    (the brokers, "host:port,..."). ``nodes`` lists the members' addresses "host:port"; without any msgtype is
+    kafka. ``signer`` replaces key file and node wallet. After the thread has ended, ``error``
     is the FedsmError that ended it, or None if it was stopped. Raises ValueError for a block time out of range
-    and for what is not part of this version: reissuance, kafka.
+    and for reissuance, which is not part of this version, TransportError for a malformed broker.
     """
 
     def __init__(
@@ -67,8 +69,6 @@ class BlockSigning(threading.Thread):
         super().__init__(name=f"member-{conf['id']}", daemon=True)
         if in_rate > 0:
             raise ValueError("reissuance (in_rate) is not part of this version of fedsm")
-        if conf.get("msgtype", "zmq") != "zmq":
-            raise ValueError("msgtype: this version of fedsm speaks zmq only")
         self._daemon = Daemon(_config(conf, nodes), get_logger(member=conf["id"]), signer=signer)
         self.error: FedsmError | None = None
 
@@ -90,9 +90,16 @@ class BlockSigning(threading.Thread):
 
 def _config(conf: Mapping[str, Any], nodes: Sequence[str]) -> DaemonConfig:
     cookie, key_file = conf.get("rpccookiefile"), conf.get("keyfile")
+    addresses = ",".join(node for node in nodes if node)
+    transport = conf.get("msgtype", "zmq" if addresses else "kafka")
+    if transport not in ("zmq", "kafka"):
+        raise ValueError(f"msgtype is {transport!r}, not zmq or kafka")
+    servers = parse_servers(conf.get("kafka", DEFAULT_SERVERS))
     return DaemonConfig(
         member=int(conf["id"]),
-        nodes=",".join(nodes),
+        nodes=addresses,
+        transports=(transport,),
+        kafka=KafkaSettings(servers) if transport == "kafka" else None,
         node=NodeAccess(
             host=conf.get("rpcconnect", "127.0.0.1"),
             port=int(conf.get("rpcport", DEFAULT_RPC_PORT)),

@@ -17,6 +17,7 @@ class Abstention:
         self._member = member
         self._quorum = quorum
         self._first_height: int | None = None
+        self._has_voted = False
         self._fresh_members: set[int] = set()
 
     @property
@@ -28,14 +29,17 @@ class Abstention:
     def is_needed(self) -> bool:
         """Whether we must not vote.
 
-        With N - Q + 1 members in this state no height can close without them: waiting would be for ever.
+        With N - Q + 1 members that know nothing no height can close without them: waiting would be for ever. Once
+        we have voted for that reason we go on, after a restart too.
         """
-        return self.ours_is_fresh and len(self._fresh_members) < self._quorum.blocking
+        too_few_to_block = len(self._fresh_members) < self._quorum.blocking
+        return self.ours_is_fresh and not self._has_voted and too_few_to_block
 
     def open_height(self, memory: Memory) -> None:
         """A height opens; ``memory`` is what the guard holds of it."""
         if self._first_height is None:
             self._first_height = memory.height
+        self._has_voted = bool(memory.votes)
         doubtful = memory.fresh and 1 < memory.height <= self._first_height
         self.note(self._member, fresh=doubtful)
 

@@ -30,10 +30,8 @@ from states.verdicts import Verdicts
 
 __all__ = ["Agreement", "Timeouts"]
 
-# How far one member in a later round can draw another one by itself, once that one has waited in vain for a
-# whole round. With each further member it is as much again: those who are really there must catch up with one
-# whom a liar draws on.
-ROUNDS_DRAWN_BY_ONE = 4
+# How far a member that waited in vain goes on at a time: a liar may be all it hears of, and name any round.
+MAX_ROUNDS_JOINED = 16
 # How often the votes of others are sent again beside our own: not every link works in both directions.
 RELAY_EVERY_RESENDS = 4
 
@@ -67,6 +65,7 @@ class Agreement(AgreementView):
         """Start a round of the open height."""
         self.round = round_
         self._resends = 0
+        self._present.clear()
         self._prevote_timer_set = self._precommit_timer_set = False
         self.ballots.enter_round(round_)
         self.verdicts.keep_only(self.ballots.blocks)
@@ -91,6 +90,10 @@ class Agreement(AgreementView):
         """Our memory need not be doubted any more."""
         self.abstaining = False
         self.feed("abstention_ended")
+
+    def note_presence(self, member: int, round_: int) -> None:
+        """A member says that it is up, and in this round of our height."""
+        self._present[member] = round_
 
     def import_certificate(self, certificate: QuorumProof) -> None:
         """Take a verified certificate, and its votes as if they had come one by one."""
@@ -137,6 +140,7 @@ class Agreement(AgreementView):
         self.verdicts = Verdicts()
         self._withheld: dict[str, str | None] = {}
         self._accusations = Accusations()
+        self._present: dict[int, int] = {}
         self._resends = self._asked = self._copies_asked = self._copies_tried = 0
         self._prevote_timer_set = self._precommit_timer_set = False
         if memory.lock is not None:
@@ -183,8 +187,8 @@ class Agreement(AgreementView):
         self.next_round = self.round + 1 if ahead is None else ahead
 
     def join_nearest_round(self) -> None:
-        later = self.ballots.later_rounds(self.round, excluding=self.member)
-        self.next_round = min(later[0], self.round + ROUNDS_DRAWN_BY_ONE * len(later))
+        nearest = min(round_ for round_ in self._present.values() if round_ > self.round)
+        self.next_round = min(nearest, self.round + MAX_ROUNDS_JOINED)
 
     def end_round(self) -> None:
         self.next_round = self.round + 1
@@ -350,6 +354,8 @@ class Agreement(AgreementView):
 
     def resend(self) -> None:
         """Nothing moved for a while: repeat our part, bring stragglers up to this round, ask for what we lack."""
+        if self._waited_in_vain():
+            self._present.clear()  # who is down by now must not be waited for
         self._resends += 1
         self.verdicts.retry(self.ballots.has_quorum)
         envelopes = self._repeat_votes()

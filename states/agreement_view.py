@@ -11,6 +11,9 @@ from states.messages import Proposal, QuorumProof
 from states.quorum import Quorum
 from states.verdicts import Verdicts
 
+# However short a round is, every member's heartbeat must have had the time to come.
+MIN_PATIENCE_MS = 3_000
+
 
 class Timeouts(msgspec.Struct, frozen=True):
     """How long a step of round 0 may take, in milliseconds; each later round allows half as much again."""
@@ -45,6 +48,7 @@ class AgreementView(TableMachine):
     valid: QuorumProof | None
     decision: BlockDecided | None
     _opening: Memory
+    _present: dict[int, int]
     _resends: int
     _copies_tried: int
     _prevote_timer_set: bool
@@ -154,8 +158,16 @@ class AgreementView(TableMachine):
         return not self._precommit_timer_set and heard >= self.quorum.votes
 
     def round_is_deserted(self) -> bool:
-        """Whether we waited in vain for longer than a whole round takes, while others are in later ones."""
+        """Whether too few of those who are up can still come to this round: the others are past it for good.
+
+        Who is up, and where, is what heartbeats said for as long as a whole round takes.
+        """
+        still_to_come = sum(round_ <= self.round for round_ in self._present.values())
+        is_short = 1 + still_to_come < self.quorum.votes
+        return is_short and still_to_come < len(self._present) and self._waited_in_vain()
+
+    def _waited_in_vain(self) -> bool:
         steps = (self.timeouts.propose_ms, self.timeouts.prevote_ms, self.timeouts.precommit_ms)
         patience_ms = sum(self.timeouts.grown(step_ms, self.round) for step_ms in steps)
-        waited_ms = self._resends * self.timeouts.resend_ms
-        return waited_ms > patience_ms and bool(self.ballots.later_rounds(self.round, excluding=self.member))
+        patience_resends = max(patience_ms, MIN_PATIENCE_MS) // self.timeouts.resend_ms + 1
+        return self._resends > 0 and self._resends % patience_resends == 0

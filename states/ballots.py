@@ -107,10 +107,6 @@ class Ballots:
         reached = sorted((r for member, r in self._reached.items() if member != excluding), reverse=True)
         return reached[count - 1] if 0 < count <= len(reached) else None
 
-    def later_rounds(self, round_: int, *, excluding: int) -> list[int]:
-        """The rounds after ``round_`` that members other than ``excluding`` have reached, lowest first."""
-        return sorted(r for member, r in self._reached.items() if member != excluding and r > round_)
-
     def has_quorum(self, block_hash: str) -> bool:
         """Whether Q members voted for this block in one round."""
         certified = self.certificate is not None and self.certificate.block_hash == block_hash

@@ -40,8 +40,8 @@ Record = VoteCast | LockTaken | BlockDecided
 class Memory(msgspec.Struct, frozen=True):
     """The durable marks of one height: votes cast, lock and decision.
 
-    ``fresh``: the guard was empty when it was first asked about a height, this one or a higher one, and holds no
-    vote of this height, so it cannot tell what this key has done here before.
+    ``fresh``: the guard was empty when it was first asked about a height, this one or a higher one, so that it
+    cannot tell what this key had done here until then.
     """
 
     height: int

@@ -395,6 +395,8 @@ class Round(TableMachine):
         if not isinstance(event, Received) or not isinstance(event.message, Heartbeat):
             return
         self._abstention.note(event.sender, fresh=event.message.fresh)
+        if event.message.height == self.height and event.sender != self.settings.member:
+            self.agreement.note_presence(event.sender, event.message.round)
         self.answer_late()
         if self.agreement.abstaining and not self._abstention.is_needed:
             self._report("abstention-ended", detail="too few members remember; the height needs our vote")

@@ -37,22 +37,22 @@ _OF_MESSAGES: dict[type, str] = {
 
 def trigger_of(event: Event, height: int, round_: int) -> str | None:
     """The trigger that ``event`` is for a member working on this height (0: none yet) and round, or ``None``."""
+    if isinstance(event, TipChanged):
+        return "tip_changed"
+    if isinstance(event, Received) and isinstance(event.message, Heartbeat):
+        return "heartbeat"
+    if height == 0:
+        return None
     if isinstance(event, Received):
         return _of_message(event.message, height)
     if isinstance(event, TimerFired):
         return _of_timer(event, height, round_)
-    if isinstance(event, TipChanged):
-        return "tip_changed"
     if event.height != height or (isinstance(event, BlockBuilt) and event.round != round_):
         return None
     return _OF_RESULTS[type(event)]
 
 
 def _of_message(message: Message, height: int) -> str | None:
-    if isinstance(message, Heartbeat):
-        return "heartbeat"
-    if height == 0:
-        return None
     if message.height > height:
         return "early_message"
     if message.height < height:

@@ -94,7 +94,10 @@ def parts() -> None:
     say("seal a vote", f"{microseconds(lambda: sealer.seal(vote), 500):.0f} us")
     key = signer.public_key[1:]
     say("parse and verify a vote", f"{microseconds(lambda: signed_by(envelope, parse(envelope), key), 500):.0f} us")
-    say("sign a block hash (low-R ground, verified)", f"{microseconds(lambda: signer.sign_block(secret, b''), 200):.0f} us")
+    say(
+        "sign a block hash (low-R ground, verified)",
+        f"{microseconds(lambda: signer.sign_block(secret, b''), 200):.0f} us",
+    )
     with tempfile.TemporaryDirectory(prefix="fedsm-bench-") as directory:
         guard = Guard.open(Path(directory) / "guard.sqlite", "ab" * 32, signer.public_key)
         rounds = iter(range(1_000_000))

@@ -40,7 +40,7 @@ from states.events import (
     TimerName,
     TipChanged,
 )
-from states.messages import Message
+from states.messages import Heartbeat, IdentityCertificate, Message
 from states.quorum import Quorum, default_vote_quorum
 from states.round import Round, Settings
 from states.schedule import Schedule
@@ -49,6 +49,7 @@ from tests.cluster_watch import Watch, Wire, seal, unseal
 
 __all__ = ["TIMEOUTS", "Cluster", "Member", "Wire", "seal", "unseal"]
 
+HEARTBEAT_MS = 1000
 TIMEOUTS = Timeouts(propose_ms=200, prevote_ms=100, precommit_ms=100, resend_ms=100, cap_ms=2000)
 
 
@@ -63,7 +64,7 @@ class Member:
         self.cluster, self.index, self.store = cluster, index, store
         self.chain: list[str] = list(cluster.genesis)
         self.rejects: set[str] = set()
-        self.refuses_submission = False
+        self.rejects_all = self.refuses_submission = False
         self.disk_full = self.node_down = self.signer_down = False
         self.crash_after: int | None = None
         self.offset_ms = 0
@@ -110,12 +111,17 @@ class Member:
                     return
                 self.crash_after -= 1
             try:
-                self.cluster.run(self, effect)
+                self.carry_out(effect)
             except GuardError as error:
                 if not self.disk_full:
                     raise  # the core and the guard contradict each other
                 self.step(PersistFailed(self.round.height, self.round.round, error.code, str(error)))
                 return
+            if not self.alive:
+                return
+
+    def carry_out(self, effect: Effect) -> None:
+        self.cluster.run(self, effect)
 
 
 class Cluster:
@@ -133,6 +139,8 @@ class Cluster:
         stores: Callable[[int], Store] = Disk,
         liars: frozenset[int] = frozenset(),
         timeouts: Timeouts = TIMEOUTS,
+        member_class: type[Member] = Member,
+        heartbeats: bool = True,
     ) -> None:
         self.quorum = Quorum(n, m, votes or default_vote_quorum(n, m))
         self.interval_ms = interval_ms
@@ -147,7 +155,9 @@ class Cluster:
         self._timer_tokens = itertools.count(1)
         self._copies = itertools.count(1)
         self.watch = Watch(self.quorum, liars)
-        self.members = [Member(self, i, stores(i)) for i in range(n)]
+        self.members = [member_class(self, i, stores(i)) for i in range(n)]
+        if heartbeats:
+            self.at(HEARTBEAT_MS, self._beat_for_ever)
 
     def settings(self, index: int) -> Settings:
         return Settings(index, self.quorum, Schedule(self.interval_ms), self.timeouts)
@@ -224,7 +234,8 @@ class Cluster:
                     block_hash = self.new_hash(height, member.index)
                     self.answer(member, BlockBuilt(height, round_, block_hash, block_hash.encode()))
             case ValidateBlock(height, block_hash, block, timely):
-                bad = block_hash in member.rejects or height != len(member.chain) or block != block_hash.encode()
+                refused = member.rejects_all or block_hash in member.rejects
+                bad = refused or height != len(member.chain) or block != block_hash.encode()
                 verdict = "unavailable" if member.node_down else "invalid" if bad else "valid"
                 judged = BlockJudged(height, block_hash, timely, verdict, "why")
                 self.watch.judged(member.index, judged)
@@ -280,6 +291,28 @@ class Cluster:
 
         for delay_ms in self.deliver(origin, receiver.index, wire.message):
             self.at(delay_ms, arrive)
+
+    def _beat_for_ever(self) -> None:
+        self.beat()
+        self.at(HEARTBEAT_MS, self._beat_for_ever)
+
+    def beat(self) -> None:
+        """Every member sends a sign of life, as the daemon does every second."""
+        for member in self.members:
+            if member.alive:
+                machine = member.round
+                heartbeat = Heartbeat(
+                    height=machine.height,
+                    round=machine.round,
+                    version="0",
+                    tip=machine.tip,
+                    state=machine.state,
+                    time_ms=member.now_ms(),
+                    fresh=machine.fresh,
+                    serials=(),
+                    certificate=IdentityCertificate(member.index, bytes(32), 1, bytes(64)),
+                )
+                self.send(member.index, seal(member.index, heartbeat, next(self._copies)))
 
     def sync(self, index: int) -> None:
         """The member's node catches up with the longest chain, as nodes do among themselves."""

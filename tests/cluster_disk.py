@@ -35,9 +35,8 @@ class Disk:
         used = self.cast or self.locks or self.decisions or "mark" in self.marks
         if not used:
             self.marks["fence"] = max(height, self.marks.get("fence", 0))
-        votes = self.votes(height)
-        fresh = height <= self.marks.get("fence", 0) and not votes
-        return Memory(height, votes, self.locks.get(height), self.decisions.get(height), fresh)
+        fresh = height <= self.marks.get("fence", 0)
+        return Memory(height, self.votes(height), self.locks.get(height), self.decisions.get(height), fresh)
 
     def record(self, records: Sequence[Record]) -> None:
         for record in sorted(records, key=lambda record: not isinstance(record, LockTaken)):

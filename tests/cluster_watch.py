@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from states.ballots import MAX_FUTURE_ROUNDS_PER_MEMBER, PAST_ROUNDS_KEPT
 from states.effects import Report
 from states.events import BlockJudged
+from states.mailbox import MAX_EARLY_PER_MEMBER
 from states.memory import BlockDecided, LockTaken, Record, VoteCast
 from states.messages import BlockSignature, Message, Precommit, Prevote, Proposal, QuorumProof
 from states.quorum import Quorum
@@ -49,6 +51,10 @@ class Watch:
         self.found_valid: set[tuple[int, str]] = set()
         self.signatures: dict[tuple[int, int], tuple[str, bytes]] = {}
         self.rounds: dict[int, tuple[Round, int, str, int]] = {}
+
+    def forget(self, member: int) -> None:
+        """The member lost its disk: what it said before is not on record any more."""
+        self.recorded_votes = {(m, vote) for m, vote in self.recorded_votes if m != member}
 
     # --- what members write down
 
@@ -154,6 +160,21 @@ class Watch:
         if before is not None and before[0] is machine and before[1:3] == now[1:3]:
             assert machine.round >= before[3], f"member {member} goes back to round {machine.round}"
         self.rounds[member] = now
+
+    def check_bounds(self, machine: Round) -> None:
+        """What one height makes a member keep, whatever the others say."""
+        n, agreement = self.quorum.members, machine.agreement
+        ballots = agreement.ballots
+        near, far = PAST_ROUNDS_KEPT + 2, n * MAX_FUTURE_ROUNDS_PER_MEMBER
+        assert len(ballots._tallies) <= 2 * (near + far)
+        assert len(ballots.proposals) <= near + far
+        assert len(ballots.blocks) <= near + far + 2
+        assert len(ballots._reached) <= n
+        assert len(agreement.verdicts._given) <= 2 * (near + far + 3)
+        if agreement.state not in ("Waiting", "Decided"):  # there it is as long as the guard's memory
+            assert len(agreement.cast) <= 3
+        assert len(machine._signatures._by_hash) <= n
+        assert all(len(kept) <= MAX_EARLY_PER_MEMBER for kept in machine._mailbox._early.values())
 
     def reported(self, report: Report) -> None:
         if report.code in ACCUSATIONS:

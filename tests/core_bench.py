@@ -21,6 +21,7 @@ from states.events import (
     Outcome,
     PersistFailed,
     Received,
+    ReissueFinished,
     TimerFired,
     TimerName,
     TipChanged,
@@ -29,6 +30,8 @@ from states.events import (
 from states.memory import BlockDecided, LockTaken, Memory, VoteCast
 from states.messages import (
     BlockSignature,
+    Heartbeat,
+    IdentityCertificate,
     Message,
     Precommit,
     Prevote,
@@ -97,6 +100,11 @@ def cast(kind: str, round_: int, block_hash: str | None) -> VoteCast:
     return VoteCast(kind, HEIGHT, round_, block_hash)
 
 
+def heartbeat(member: int, *, fresh: bool = False, height: int = HEIGHT, round_: int = 0) -> Heartbeat:
+    certificate = IdentityCertificate(member, bytes(32), 1, bytes(64))
+    return Heartbeat(height, round_, "0", TIP, "Idle", 0, fresh, (1,) * 5, certificate)
+
+
 class Bench:
     """``effects`` collects what the machines ordered; ``take`` empties it, by type."""
 
@@ -107,6 +115,7 @@ class Bench:
         machine: Settings | None = None,
         height: int = HEIGHT,
         first_block_time: int | None = None,
+        early_heartbeats: tuple[Heartbeat, ...] = (),
     ) -> None:
         self.settings = machine or settings()
         self.member = self.settings.member
@@ -116,6 +125,8 @@ class Bench:
         self.first_block_time = NOW_MS // 1000 if first_block_time is None else first_block_time
         self.persist_fails = False
         self._copies = itertools.count(1)
+        for heartbeat in early_heartbeats:
+            self.hear(heartbeat.certificate.member, heartbeat)
         self.tip(height - 1, memory=memory)
 
     @property
@@ -137,12 +148,19 @@ class Bench:
         back: list[Event] = []
         for effect in effects:
             if self.persist_fails and type(effect).__name__ == "Persist":
-                return [*back, PersistFailed(self.round.height, self.round.round, "write-failed", "disk full")]
+                return [*back, self._persist_failed()]
             self.effects.append(effect)
             if isinstance(effect, Broadcast):
                 envelope = seal(self.member, effect.message, next(self._copies))
                 back.append(Received(self.member, effect.message, envelope, self.now_ms))
         return back
+
+    def _persist_failed(self) -> PersistFailed:
+        return PersistFailed(self.round.height, self.round.round, "write-failed", "disk full")
+
+    def fail_persist(self) -> None:
+        """A record that stood first in its list could not be written."""
+        self.step(self._persist_failed())
 
     def tip(self, height: int, block_hash: str = TIP, memory: Memory | None = None) -> None:
         memory = memory or Memory(height + 1)
@@ -181,6 +199,9 @@ class Bench:
 
     def combined(self, block_hash: str, block: bytes | None = b"complete") -> None:
         self.step(BlockCombined(self.round.height, block_hash, block, "why"))
+
+    def finish_reissue(self) -> None:
+        self.step(ReissueFinished(self.round.height))
 
     def submitted(self, block_hash: str, outcome: Outcome) -> None:
         self.step(BlockSubmitted(self.round.height, block_hash, outcome, "why"))

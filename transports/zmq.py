@@ -2,6 +2,9 @@
 
 One thread owns all sockets. Publishing never waits: for a peer that is not connected a message is lost at
 once, for one that reads too slowly when SEND_HIGH_WATER messages wait for it. Re-sending is the core's work.
+
+With CURVE keys every link is encrypted and only pinned members are at its ends. Without them whoever reaches the
+port may listen, and whoever takes a member's address may talk: then the signed envelopes alone protect.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -16,58 +20,69 @@ import structlog
 import zmq
 
 from transports.base import Deliver, LinkStatus, TransportError
+from transports.curve import CurveKeys
 from transports.limits import MAX_MESSAGE_BYTES
 from transports.nodes import NodeAddress
-from transports.zmq_link import ZmqLink, keep_alive
+from transports.zmq_link import LinkCurve, ZmqLink
+from transports.zmq_listener import ZmqListener
 
-SEND_HIGH_WATER = 256  # messages waiting for one peer; all peers share the bytes of each
 OUTBOX_LIMIT = 256  # messages waiting for our own thread; the oldest are lost first
-MAX_SUBSCRIPTION_BYTES = 64  # what a peer may send us on the publishing socket: one byte and an empty topic
-UNACKNOWLEDGED_MS = 15_000  # until a peer that takes no more data counts as gone
-POLL_MS = 500
-FLUSH_MS = 250
+INSPECT_MS = 100
 
 log = structlog.get_logger(__name__)
 
 
 class ZmqTransport:
-    """The ZeroMQ mesh as member ``own`` sees it; ``nodes`` is what parse_nodes returned."""
+    """The ZeroMQ mesh as member ``own`` sees it; ``nodes`` is what parse_nodes returned.
 
-    def __init__(self, nodes: Sequence[NodeAddress], own: int, *, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    ``curve`` encrypts all links; its ``peers`` are all members but ``own``.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[NodeAddress],
+        own: int,
+        *,
+        curve: CurveKeys | None = None,
+        max_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
         self._nodes = tuple(nodes)
         self._own = own
+        self._curve = curve
         self._max_bytes = max_bytes
         self._outbox: deque[bytes] = deque(maxlen=OUTBOX_LIMIT)
-        self._links: tuple[ZmqLink, ...] = ()
+        self._ends: tuple[ZmqLink | ZmqListener, ...] = ()
         self._lock = threading.Lock()  # guards _running and the life of _wakeup
         self._running = False
         self._wakeup = -1
         self._thread: threading.Thread | None = None
 
     def start(self, deliver: Deliver) -> None:
-        """Bind, connect and begin to receive. Raises TransportError if the own address cannot be bound."""
+        """Bind, connect and begin to receive.
+
+        Raises TransportError if the own address cannot be bound, or if CURVE keys are not those of the peers.
+        """
         if self._thread is not None:
             raise TransportError("this transport was started before")
-        # I/O thread 0 serves the publisher, the others one link each.
+        self._check_curve()
+        # I/O thread 0 serves the listener, the others one link each.
         context = zmq.Context(io_threads=len(self._nodes))
         poller = zmq.Poller()
-        peers = [(i, address) for i, address in enumerate(self._nodes) if i != self._own]
         try:
-            publisher = self._bind(context)
-            self._links = tuple(
-                ZmqLink(context, poller, member, address, io_thread=number, max_bytes=self._max_bytes)
-                for number, (member, address) in enumerate(peers, start=1)
-            )
+            listener = ZmqListener(context, poller, self._nodes[self._own], self._curve)
+            links = self._connect(context, poller)
         except zmq.ZMQError as error:
             context.destroy(0)
             raise TransportError(self._explain(error)) from None
+        self._ends = (*links, listener)
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         poller.register(self._wakeup, zmq.POLLIN)
         self._running = True
-        self._thread = threading.Thread(
-            target=self._run, args=(context, publisher, poller, deliver), name="zmq-transport", daemon=True
+        thread = threading.Thread(
+            target=self._run, args=(context, listener, links, poller, deliver), name="zmq-transport", daemon=True
         )
-        self._thread.start()
+        thread.start()
+        self._thread = thread
 
     def send(self, data: bytes) -> None:
         """Publish to all peers that are connected; see Transport.send. Raises TransportError if too long."""
@@ -89,21 +104,36 @@ class ZmqTransport:
             self._thread.join()
 
     def status(self) -> tuple[LinkStatus, ...]:
-        """The link to every other member, in member order."""
-        return tuple(link.status() for link in self._links)
+        """The link to every other member, in member order, and the own listening address (member ``None``).
 
-    def _bind(self, context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
-        address = self._nodes[self._own]
-        socket = context.socket(zmq.PUB)
-        socket.affinity = 1
-        socket.ipv6 = address.is_ipv6
-        socket.linger = FLUSH_MS
-        socket.sndhwm = SEND_HIGH_WATER
-        socket.maxmsgsize = MAX_SUBSCRIPTION_BYTES
-        socket.tcp_maxrt = UNACKNOWLEDGED_MS
-        keep_alive(socket)
-        socket.bind(address.listening_endpoint)
-        return socket
+        ``refused`` counts on a link what its peer sent and no member sends, peers without the pinned key among
+        it; on the listening address the connections that were turned away or cut.
+        """
+        return tuple(end.status() for end in self._ends)
+
+    def _check_curve(self) -> None:
+        peers = set(range(len(self._nodes))) - {self._own}
+        if self._curve is not None and set(self._curve.peers) != peers:
+            lacking = sorted(peers - set(self._curve.peers))
+            surplus = sorted(set(self._curve.peers) - peers)
+            wrong = f"no CURVE key for members {lacking}" if lacking else f"CURVE keys for no members {surplus}"
+            raise TransportError(f"{wrong}: encrypted links need one for every other member of --nodes")
+
+    def _connect(self, context: zmq.Context[zmq.Socket[bytes]], poller: zmq.Poller) -> tuple[ZmqLink, ...]:
+        peers = [(member, address) for member, address in enumerate(self._nodes) if member != self._own]
+        return tuple(
+            ZmqLink(
+                context,
+                poller,
+                member,
+                address,
+                io_thread=number,
+                links=len(peers),
+                max_bytes=self._max_bytes,
+                curve=None if self._curve is None else LinkCurve(self._curve.own, self._curve.peers[member]),
+            )
+            for number, (member, address) in enumerate(peers, start=1)
+        )
 
     def _explain(self, error: zmq.ZMQError) -> str:
         address = self._nodes[self._own]
@@ -115,7 +145,8 @@ class ZmqTransport:
     def _run(
         self,
         context: zmq.Context[zmq.Socket[bytes]],
-        publisher: zmq.Socket[bytes],
+        listener: ZmqListener,
+        links: tuple[ZmqLink, ...],
         poller: zmq.Poller,
         deliver: Deliver,
     ) -> None:
@@ -126,24 +157,29 @@ class ZmqTransport:
                 # Nothing a peer sends may end this thread, whatever the code above makes of it.
                 log.exception("a received message could not be handed on")
 
+        inspected_s = time.monotonic()
         try:
             while self._running:
-                ready = dict(poller.poll(POLL_MS))
+                ready = dict(poller.poll(INSPECT_MS))
                 if self._wakeup in ready:
                     os.eventfd_read(self._wakeup)
-                self._publish(publisher)
-                for link in self._links:
+                self._publish(listener)
+                listener.serve(ready)
+                for link in links:
                     link.serve(ready, deliver_safely)
+                if time.monotonic() - inspected_s >= INSPECT_MS / 1000:
+                    for end in self._ends:
+                        end.inspect()
+                    inspected_s = time.monotonic()
         finally:
             with self._lock:  # from here on send() refuses, also if this thread failed
                 self._running = False
                 os.close(self._wakeup)
-            self._publish(publisher)
-            for link in self._links:
-                link.close()
-            publisher.close()
+            self._publish(listener)
+            for end in self._ends:
+                end.close()
             context.term()
 
-    def _publish(self, publisher: zmq.Socket[bytes]) -> None:
+    def _publish(self, listener: ZmqListener) -> None:
         while self._outbox:
-            publisher.send(self._outbox.popleft(), zmq.NOBLOCK, copy=False)
+            listener.publish(self._outbox.popleft())

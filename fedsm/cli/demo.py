@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -13,7 +17,9 @@ from fedsm.chains.facts import facts_of
 from fedsm.chains.header import parse_header
 from fedsm.chains.rpc import RpcError, RpcUnavailable
 from fedsm.chains.script import Multisig, ScriptError
+from fedsm.demo.broker import Broker
 from fedsm.demo.cast import Cast, demo_secrets, multisig_of
+from fedsm.demo.links import LinkKind, Links
 from fedsm.demo.nodes import DevnetNodes, ElementsNodes, NodeAddress, Nodes
 from fedsm.demo.scenario import Scenario
 from fedsm.demo.screen import Screen
@@ -35,6 +41,14 @@ from states.quorum import Quorum, default_vote_quorum
     show_default=True,
     help="Embedded chain, or real nodes ($ELEMENTSD or elementsd on PATH).",
 )
+@click.option(
+    "--transport",
+    type=click.Choice(get_args(LinkKind)),
+    default="zmq",
+    show_default=True,
+    help="Links: plain ZeroMQ, with CURVE, Kafka, or ZeroMQ and Kafka at once.",
+)
+@click.option("--kafka", help="Kafka broker to use, host:port.  [default: start one]")
 @click.option("--dynafed/--no-dynafed", default=True, show_default=True, help="Form of the blocks.")
 @click.option("--faults/--no-faults", default=True, show_default=True, help="Kill, restart and stop members.")
 @click.option("--workdir", type=click.Path(file_okay=False, path_type=Path), help="Keep logs and state here.")
@@ -46,6 +60,8 @@ def demo(
     blocktime: float,
     seed: str,
     node: str,
+    transport: LinkKind,
+    kafka: str | None,
     dynafed: bool,
     faults: bool,
     workdir: Path | None,
@@ -68,7 +84,10 @@ def demo(
         kind = DevnetNodes if node == "devnet" else ElementsNodes
         nodes: Nodes = kind(multisig, directory / "nodes", dynafed=dynafed)
         try:
-            verdict = _play(nodes, secrets, multisig, directory, blocks, blocktime, faults=faults, quiet=as_json)
+            with _broker(transport, kafka, directory) as broker:
+                links = Links(transport, members, broker)
+                stage = Stage(nodes, secrets, multisig, links, directory)
+                verdict = _play(stage, blocks, blocktime, faults=faults, quiet=as_json)
         except (RpcError, RpcUnavailable) as error:
             raise FedsmError(f"a node of the demo failed: {error}") from None
     if as_json:
@@ -76,23 +95,39 @@ def demo(
     sys.exit(0 if verdict.ok else 1)
 
 
-def _play(
-    nodes: Nodes,
-    secrets: list[bytes],
-    multisig: Multisig,
-    directory: Path,
-    blocks: int,
-    blocktime: float,
-    *,
-    faults: bool,
-    quiet: bool,
-) -> Verdict:
+@contextmanager
+def _broker(transport: LinkKind, address: str | None, directory: Path) -> Iterator[str | None]:
+    """The address of the Kafka broker that the links need: the one named, or one started for the demo."""
+    if transport in ("zmq", "curve") or address is not None:
+        yield address
+        return
+    with Broker(directory) as broker:
+        yield broker.address
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a demo is played on."""
+
+    nodes: Nodes
+    secrets: list[bytes]
+    multisig: Multisig
+    links: Links
+    directory: Path
+
+
+def _play(stage: Stage, blocks: int, blocktime: float, *, faults: bool, quiet: bool) -> Verdict:
+    nodes, multisig = stage.nodes, stage.multisig
     quorum = Quorum(multisig.n, multisig.m, default_vote_quorum(multisig.n, multisig.m))
     screen = Screen(multisig.n, quiet=quiet)
     try:
         nodes.start()
+        genesis = nodes.addresses[0].rpc().call("getblockhash", [0])
+        stage.links.prepare(stage.directory, multisig, genesis, blocktime)
         screen.signers_of = lambda member, block_hash: _signers(nodes.addresses[member], block_hash, multisig)
-        cast = Cast(secrets, nodes.addresses, directory, blocktime, on_line=screen.hear)
+        cast = Cast(
+            stage.secrets, nodes.addresses, stage.directory, blocktime, on_line=screen.hear, links=stage.links
+        )
         scenario = Scenario(cast, quorum, blocks, blocktime, screen, faults=faults)
         try:
             with screen:

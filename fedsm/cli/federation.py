@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,24 +15,34 @@ from fedsm.chains.rpc import RpcError, RpcUnavailable
 from fedsm.chains.script import Multisig, ScriptError, parse_multisig
 from fedsm.cli.options import node_access, node_options, option
 from fedsm.errors import FedsmError
+from fedsm.federation_file import load
 from states.quorum import Quorum, default_vote_quorum
 
 
 @click.command()
-@option("--signblockscript", help="The multisig script (hex); without it the node is asked.")
+@option("--federation", "file", type=click.Path(path_type=Path), help="The federation file that members share.")
+@option("--signblockscript", help="The multisig script (hex); without it and without a file the node is asked.")
 @option("--quorum", type=click.IntRange(1), help="Votes that decide a block, Q.  [default: max(M, N//2 + 1)]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @node_options
-def federation(signblockscript: str | None, quorum: int | None, as_json: bool, **node: Any) -> None:
+def federation(
+    file: Path | None, signblockscript: str | None, quorum: int | None, as_json: bool, **node: Any
+) -> None:
     """Print N, M, Q and the members, and how many may crash or must lie before the federation fails."""
-    script = _parse(signblockscript) if signblockscript is not None else _ask_node(node)
+    shared = None if file is None else load(file)
+    if shared is not None:
+        script, quorum = shared.multisig, quorum or shared.quorum
+    else:
+        script = _parse(signblockscript) if signblockscript is not None else _ask_node(node)
     try:
         numbers = Quorum(script.n, script.m, quorum or default_vote_quorum(script.n, script.m))
     except ValueError as error:
         raise FedsmError(f"--quorum: {error}") from None
     if as_json:
-        click.echo(json.dumps(_summary(script, numbers)))
+        click.echo(json.dumps(_summary(script, numbers) | ({} if shared is None else {"digest": shared.digest})))
         return
+    if shared is not None:
+        click.echo(f"digest {shared.digest}\nchain  {shared.chain}")
     click.echo(
         f"N = {numbers.members} members, M = {numbers.threshold} block signatures, Q = {numbers.votes} votes"
     )

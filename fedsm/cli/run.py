@@ -12,22 +12,23 @@ from click.core import ParameterSource
 
 from fedsm.chains.base import ClockWindow, ProposedParameters
 from fedsm.chains.script import parse_multisig
+from fedsm.cli.link_options import kafka_of, link_options, nodes_of, transports_of
 from fedsm.cli.options import PROPOSED_PARAMETERS, config_option, node_access, node_options, option
-from fedsm.config import DEFAULT_DATA_DIRECTORY, DEFAULT_WINDOW, DaemonConfig
+from fedsm.config import DEFAULT_DATA_DIRECTORY, DEFAULT_INTERVAL_MS, DEFAULT_WINDOW, DaemonConfig
 from fedsm.daemon import Daemon
 from fedsm.errors import FedsmError
+from fedsm.federation_file import FederationFile, load
 from fedsm.log import configure, get_logger
 from fedsm.pace import interval_of
 
-NODES_HELP = 'Addresses of all members in the order of their ids, "host:port,host:port,..."; ours is listened on.'
 NOT_YET = "is not part of this version of fedsm"
 
 
 @click.command()
 @option("--id", "member", type=click.IntRange(0), required=True, help="Our member number, 0 to N-1.")
-@option("--nodes", help=NODES_HELP)
+@link_options
 @node_options
-@option("--blocktime", type=float, default=60.0, show_default=True, help="Block interval in seconds.")
+@option("--blocktime", type=float, help="Block interval in seconds.  [default: 60]")
 @option("--key-file", type=click.Path(path_type=Path), help="Block-signing key (WIF or hex), mode 600.")
 @option(
     "--datadir",
@@ -59,7 +60,6 @@ NOT_YET = "is not part of this version of fedsm"
     show_default=True,
     help="Refuse proposals whose time is more than this many seconds ahead of our clock.",
 )
-@option("--msgtype", "--msg_type", type=click.Choice(["zmq", "kafka"]), help="Transport.  [default: zmq]")
 @option("--hsm", is_flag=False, flag_value="1", type=click.BOOL, help="Sign by HSM (0: do not).")
 @option("--inflationrate", type=float, default=0.0, help="Reissuance: yearly rate.")
 @option("--inflationperiod", type=int, default=0, help="Reissuance: period in blocks.")
@@ -98,28 +98,46 @@ def run(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _config(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:
-    if not given["nodes"]:
-        raise FedsmError(
-            "--nodes is missing: the addresses of all members, host:port,host:port,... "
-            "(kafka, which needed none, is not part of this version of fedsm)"
-        )
-    try:
-        interval_ms = interval_of(given["blocktime"])
-    except ValueError as error:
-        raise FedsmError(f"--blocktime: {error}") from None
+    file = None if given["federation"] is None else load(given["federation"])
+    nodes = nodes_of(given, file)
+    transports = transports_of(given, nodes)
     return DaemonConfig(
         member=given["member"],
-        nodes=given["nodes"],
+        nodes=nodes,
         node=node_access(given),
-        interval_ms=interval_ms,
+        interval_ms=_interval_ms(given["blocktime"], file),
         data_directory=given["datadir"],
         key_file=given["key_file"],
-        vote_quorum=given["quorum"],
+        vote_quorum=_quorum(given["quorum"], file),
         witness_script=_multisig_script(given["signblockscript"]),
         min_tx_age_s=given["min_tx_age"],
         window=ClockWindow(given["max_past"] * 1000, given["max_future"] * 1000),
         proposed=_proposed(ctx.meta.get(PROPOSED_PARAMETERS)),
+        federation=file,
+        transports=transports,
+        curve_key_file=given["curve_key_file"],
+        kafka=kafka_of(given) if "kafka" in transports else None,
     )
+
+
+def _interval_ms(blocktime: float | None, file: FederationFile | None) -> int:
+    """The block interval; one that contradicts the federation file is refused, for it must be everybody's."""
+    if file is not None and blocktime not in (None, file.interval):
+        raise FedsmError(f"--blocktime {blocktime:g} contradicts the federation file, which says {file.interval:g}")
+    wanted = blocktime if blocktime is not None else (DEFAULT_INTERVAL_MS / 1000 if file is None else file.interval)
+    try:
+        return interval_of(wanted)
+    except ValueError as error:
+        raise FedsmError(f"--blocktime: {error}") from None
+
+
+def _quorum(votes: int | None, file: FederationFile | None) -> int | None:
+    """The vote quorum, if one is configured; it must be everybody's too."""
+    if file is None:
+        return votes
+    if votes not in (None, file.quorum):
+        raise FedsmError(f"--quorum {votes} contradicts the federation file")
+    return file.quorum
 
 
 def _multisig_script(text: str | None) -> bytes | None:
@@ -163,16 +181,15 @@ def _warn_of_secrets(ctx: click.Context) -> None:
     """Everybody on the machine can read a command line."""
     safe_ways = {
         "rpcpassword": "use --rpccookiefile or the variable FEDSM_RPCPASSWORD",
+        "kafka_password": "use the variable FEDSM_KAFKA_PASSWORD",
         "reissuanceprivkey": "use the variable FEDSM_REISSUANCEPRIVKEY",
     }
     for name, advice in safe_ways.items():
         if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
-            get_logger().warning("secret_on_command_line", option=f"--{name}", detail=advice)
+            get_logger().warning("secret_on_command_line", option=f"--{name.replace('_', '-')}", detail=advice)
 
 
 def _speak_of_missing_features(given: dict[str, Any]) -> None:
-    if given["msgtype"] == "kafka":
-        raise FedsmError(f"--msgtype kafka {NOT_YET}: use --msgtype zmq with --nodes")
     if given["hsm"]:
         raise FedsmError(f"--hsm {NOT_YET}: use --key-file, or the node's wallet")
     if given["inflationrate"] > 0:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedsm.chains.script import Multisig
+from fedsm.demo.links import Links
 from fedsm.demo.nodes import NodeAddress
-from fedsm.demo.ports import free_ports
 from fedsm.demo.process import LoggedProcess, LogLine
 from signers.software import SoftwareSigner, write_key_file
 
@@ -41,9 +41,11 @@ class Cast:
         interval_s: float,
         *,
         on_line: Callable[[int, LogLine], None] | None = None,
+        links: Links | None = None,
         extra: tuple[str, ...] = (),
     ) -> None:
-        self.addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(len(secrets)))
+        self._links = links or Links("zmq", len(secrets))
+        self.addresses = ",".join(self._links.addresses)
         self._changed = threading.Condition()
         self._lines: dict[int, list[LogLine]] = defaultdict(list)
         self._on_line = on_line
@@ -58,7 +60,7 @@ class Cast:
         command = [
             sys.executable, "-m", "fedsm", "run",
             "--id", str(index),
-            "--nodes", self.addresses,
+            *self._links.arguments(index),
             "--rpcport", str(node.port),
             "--rpccookiefile", str(node.cookie_file),
             "--key-file", str(key_file),

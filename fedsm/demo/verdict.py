@@ -133,7 +133,7 @@ def _latencies(cast: Cast, quorum: Quorum) -> dict[str, float]:
 def _double_signatures(cast: Cast, quorum: Quorum) -> int:
     """Members and heights with two different decided hashes, by their own logs or by others' evidence."""
     doubled = {
-        (line["member"], line["height"])
+        (line["peer"], line["height"])
         for member in range(quorum.members)
         for line in cast.lines(member, "double_signature")
     }

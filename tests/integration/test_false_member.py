@@ -103,7 +103,7 @@ def test_proposals_by_the_wrong_member_or_for_the_wrong_height_or_unsound_are_no
             check_honest(fed)
         chain = {fed.rpcs[0].call("getblockhash", [h]) for h in range(1, fed.height(0) + 1)}
         assert not chain & false_hashes
-        blamed = [line for line in fed.cast.lines(0, "wrong_proposer") if line["member"] == LIAR]
+        blamed = [line for line in fed.cast.lines(0, "wrong_proposer") if line["peer"] == LIAR]
         refused = [line for member in HONEST for line in fed.cast.lines(member, "block_refused")]
         assert blamed
         assert refused
@@ -141,7 +141,7 @@ def test_false_signatures_and_double_votes_are_named_and_do_not_count(federation
                 )
                 time.sleep(0.1)
             check_honest(fed)
-        named = {line["member"] for member in HONEST for line in fed.cast.lines(member, "equivocation")}
+        named = {line["peer"] for member in HONEST for line in fed.cast.lines(member, "equivocation")}
         assert named == {LIAR}
         reasons = {line["reason"] for member in HONEST for line in fed.cast.lines(member, "message_refused")}
         assert {"bad-proof", "bad-block-signature"} <= reasons

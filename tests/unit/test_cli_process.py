@@ -64,7 +64,7 @@ def test_a_malformed_list_of_nodes_is_refused_at_once_by_entry(nodes: str, named
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("--msgtype", "kafka"), "kafka is not part of this version"),
+        (("--msgtype", "kafka", "--kafka", "no broker"), "no broker"),
         (("--hsm", "1"), "--hsm is not part of this version"),
         ((), "the node needs --rpcuser and --rpcpassword, or --rpccookiefile"),
         (("--rpcuser", "alice"), "the node needs --rpcuser and --rpcpassword, or --rpccookiefile"),

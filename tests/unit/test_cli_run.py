@@ -52,19 +52,6 @@ def test_an_hsm_is_plainly_said_not_to_be_there(command: CommandLine, hsm: tuple
     assert "--hsm is not part of this version of fedsm" in command.refusal(*hsm, *MINIMAL)
 
 
-@pytest.mark.parametrize("flag", ["--msgtype", "--msg_type"])
-def test_kafka_is_plainly_said_not_to_be_there(command: CommandLine, flag: str) -> None:
-    line = command.refusal("--id", "1", flag, "kafka")
-    assert "kafka is not part of this version of fedsm" in line
-    assert "--nodes" in line
-
-
-def test_a_command_line_that_relied_on_kafka_as_default_is_told(command: CommandLine) -> None:
-    line = command.refusal("--id", "1", *ACCESS)
-    assert "--nodes is missing" in line
-    assert "kafka" in line
-
-
 def test_the_inflation_flags_are_taken_and_a_rate_is_said_to_have_no_effect(command: CommandLine) -> None:
     flags = (
         "--inflationrate", "0.0101", "--inflationperiod", "60", "--inflationaddress", "2dZRkPX",

@@ -9,7 +9,9 @@ import pytest
 from fedsm.access import open_rpc
 from fedsm.config import DaemonConfig, NodeAccess, guard_path, state_directory
 from fedsm.errors import FedsmError
+from fedsm.federation_file import load
 from fedsm.pace import interval_of, timeouts_for
+from signers.software import SoftwareSigner
 
 GENESIS = "0123456789abcdef" * 4
 KEY = bytes([2]) + bytes(range(32))
@@ -84,3 +86,18 @@ def test_access_that_cannot_work_is_refused_by_flag_and_without_the_password(
         open_rpc(access)
     assert named in str(refused.value)
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("identity", ["zz" * 32, "02" * 31, "AB" * 32])
+def test_an_identity_in_a_federation_file_that_is_no_key_is_refused_by_member(
+    tmp_path: Path, identity: str
+) -> None:
+    keys = [SoftwareSigner(bytes([i]) * 32).public_key.hex() for i in (1, 2)]
+    members = [f'[[member]]\nid = {i}\npublic_key = "{key}"' for i, key in enumerate(keys)]
+    members[1] += f'\nidentity = "{identity}"'
+    path = tmp_path / "federation.toml"
+    path.write_text(
+        "\n".join([f'chain = "{GENESIS}"', "threshold = 1", "interval = 60", *members]), encoding="utf-8"
+    )
+    with pytest.raises(FedsmError, match="identity of member 1 is not an x-only key"):
+        load(path)

@@ -91,7 +91,7 @@ def test_a_block_of_another_federation_is_found() -> None:
 def test_double_signatures_are_counted_from_evidence_and_from_the_members_own_logs() -> None:
     members = cast()
     for witness in (1, 2):
-        members.say(witness, "double_signature", member=4, height=3)
+        members.say(witness, "double_signature", peer=4, height=3)
     members.say(0, "decided", height=5, detail="aa")
     members.say(0, "decided", height=5, detail="bb")
     members.say(1, "decided", height=5, detail="aa")

@@ -388,7 +388,7 @@ def test_a_report_with_evidence_is_logged_and_its_envelopes_are_kept(bench: Benc
     bench.run_out()
     (kept,) = [json.loads(line) for line in bench.evidence_path.read_text().splitlines()]
     assert (kept["code"], kept["envelopes"]) == ("equivocation", [b"one".hex(), b"other".hex()])
-    assert bench.logs.of("equivocation")[0]["member"] == 1
+    assert bench.logs.of("equivocation")[0]["peer"] == 1
 
 
 def test_a_report_without_evidence_is_only_logged(bench: Bench) -> None:
@@ -405,7 +405,7 @@ def test_evidence_that_cannot_be_kept_is_said_and_nothing_else_happens(tmp_path:
     bench.on(TipChanged, Report("equivocation", 10, 0, 2, "prevote", (b"one", b"other")))
     bench.engine.deliver_tip(news())
     bench.run_out()
-    assert bench.logs.of("evidence_not_kept") == [{"code": "equivocation", "member": 2, "log_level": "error"}]
+    assert bench.logs.of("evidence_not_kept") == [{"code": "equivocation", "peer": 2, "log_level": "error"}]
     assert len(bench.logs.of("equivocation")) == 1
 
 

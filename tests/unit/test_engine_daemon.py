@@ -15,6 +15,7 @@ from fedsm.chains.rpc import RpcError, RpcUnavailable
 from fedsm.config import DaemonConfig, NodeAccess, guard_path, state_directory
 from fedsm.daemon import Daemon
 from fedsm.errors import FedsmError
+from fedsm.federation_file import FederationFile, MemberEntry
 from signers.guard import Guard
 from signers.software import SoftwareSigner
 from tests.elements_stand_in import StandIn, node_of
@@ -193,3 +194,16 @@ def test_an_engine_gets_an_identity_that_its_block_signing_key_certified_once(st
     assert identity.public_key.hex() in text
     assert '"member": 1' in text
     assert [path.name for path in sorted(ground.directory.glob("identity*"))] == ["identity.cert", "identity.key"]
+
+
+def test_an_identity_that_is_not_the_one_pinned_is_refused_with_ours_named(start: Start, tmp_path: Path) -> None:
+    start.run()
+    config, ground = start.grounds[0]
+    pinned = SoftwareSigner(SECRETS[0]).public_key[1:].hex()
+    members = tuple(MemberEntry(i, key.hex(), pinned if i == 1 else None) for i, key in enumerate(KEYS))
+    file = FederationFile(CHAIN["genesis_hash"], 3, 60, members)
+    with Guard.open(tmp_path / "guard.sqlite", CHAIN["genesis_hash"], KEYS[1]) as guard:
+        own = replace(ground, guard=guard, signer=SoftwareSigner(SECRETS[1]))
+        with pytest.raises(FedsmError, match="pins another identity for member 1") as refused:
+            assemble(replace(config, federation=file), own, start.logs.log)
+    assert load_identity(ground.directory).public_key.hex() in str(refused.value)

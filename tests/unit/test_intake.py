@@ -84,7 +84,7 @@ def test_an_offender_is_named_when_its_own_signature_proves_it(intake: Intake, l
     assert intake.admit(force_seal(ALICE, BlockRequest(10, 0, "no hash", 1))) is None
     (line,) = logs.of("message_refused")
     assert line["reason"] == "bad-payload"
-    assert line["member"] == 0
+    assert line["peer"] == 0
 
 
 def test_who_is_only_claimed_to_have_sent_a_thing_is_not_named(intake: Intake, logs: LogLines) -> None:
@@ -92,8 +92,8 @@ def test_who_is_only_claimed_to_have_sent_a_thing_is_not_named(intake: Intake, l
     assert intake.admit(stranger.seal(Prevote(10, 0, HASH))) is None
     assert intake.admit(Member(1, chain=bytes(32)).seal(Prevote(10, 0, HASH))) is None
     forged, foreign = logs.of("message_refused")
-    assert (forged["reason"], forged["claimed"], "member" in forged) == ("bad-signature", 2, False)
-    assert (foreign["reason"], foreign["claimed"], "member" in foreign) == ("wrong-chain", 1, False)
+    assert (forged["reason"], forged["claimed"], "peer" in forged) == ("bad-signature", 2, False)
+    assert (foreign["reason"], foreign["claimed"], "peer" in foreign) == ("wrong-chain", 1, False)
 
 
 def test_the_serials_of_the_newest_certificates_are_told() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,20 +12,20 @@ from typing import Any, cast
 
 import pytest
 
-import fedsm
-import states
-import transports
 from fedsm.journal import Journal
+from fedsm.peers import Peers
 from signers.guard_codes import MEANINGS
 from states.effects import Report
 from states.events import TipChanged
 from states.memory import Memory
 from states.round import Round
+from tests.members import Federation
 from tests.unit.log_lines import LogLines
 from transports.refusals import REASONS
 
 SLOT_MS = 1_700_000_000_000
-MANUAL = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+MANUAL = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
 
 
 class Desk:
@@ -62,7 +64,7 @@ def test_a_report_is_logged_under_its_code_with_what_is_known() -> None:
     desk.journal.report(Report("wrong-proposer", 10, 0, member=2))
     assert desk.logs.lines == [
         {"event": "round_failed", "log_level": "warning", "height": 10, "round": 1, "detail": "not heard: [2]"},
-        {"event": "wrong_proposer", "log_level": "warning", "height": 10, "round": 0, "member": 2},
+        {"event": "wrong_proposer", "log_level": "warning", "height": 10, "round": 0, "peer": 2},
     ]
 
 
@@ -96,18 +98,38 @@ def test_the_first_tip_and_one_that_skips_heights_are_no_accepted_blocks() -> No
     assert Desk(height=10).tip(9)["event"] == "tip", "a reorganisation"
 
 
+def sources_of_the_command() -> list[Path]:
+    """The files that a fresh process loads for the command."""
+    show = (
+        "import fedsm.cli, sys; print(*[m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True, timeout=60)
+    packages = [ROOT / name for name in ("fedsm", "states", "transports")]
+    files = map(Path, loaded.stdout.split())
+    return [file for file in files if any(file.is_relative_to(package) for package in packages)]
+
+
+def events_about_peers() -> set[str]:
+    """The names that are made of what can be wrong with a peer."""
+    logs, member = LogLines(), Federation().members[1]
+    peers = Peers(0, "0.1.0", "", logs.log)
+    peers.heard(1, member.heartbeat(height=1, time_ms=0, version="0.2.0", federation="aa"), 10, 0, SLOT_MS)
+    peers.heard(1, member.heartbeat(height=10, time_ms=SLOT_MS), 10, 0, SLOT_MS)
+    return {line["event"] for line in logs.lines}
+
+
 def events_in_the_code() -> set[str]:
-    """Every name that a log call or a report of the machines can give a line."""
+    """Every name that a log call or a report in the modules of the command can give a line."""
     names = {"submission_delayed", *(f"submitted_{outcome}" for outcome in ("accepted", "duplicate", "fork"))}
-    choice = r"""\(\s*"([a-z_ -]+)"(?: if \w+ else "([a-z_ -]+)")?"""
+    names |= events_about_peers()
+    choice = r"""\(\s*(?:[\w.]+,\s*)?"([a-z_ -]+)"(?: if \w+ else "([a-z_ -]+)")?"""
     calls = re.compile(r"(?:log|logger\(\))\.(?:debug|info|warning|error|exception)" + choice)
     said = re.compile(r"(?:_report|_say|\.accuse)" + choice)
     chosen = re.compile(r"""code = "([a-z-]+)" if .* else "([a-z-]+)\"""")
-    for package in (fedsm, states, transports):
-        for source in Path(package.__path__[0]).rglob("*.py"):
-            text = source.read_text(encoding="utf-8")
-            found = [name for pattern in (calls, said, chosen) for pair in pattern.findall(text) for name in pair]
-            names |= {name.replace("-", "_") for name in found if name}
+    for source in sources_of_the_command():
+        text = source.read_text(encoding="utf-8")
+        found = [name for pattern in (calls, said, chosen) for pair in pattern.findall(text) for name in pair]
+        names |= {name.replace("-", "_") for name in found if name}
     return names
 
 

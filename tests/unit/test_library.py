@@ -127,7 +127,7 @@ def test_what_is_new_in_conf_reaches_the_daemon(daemons: type[NotingDaemon], tmp
 @pytest.mark.parametrize(
     ("conf", "in_rate", "named"),
     [
-        (CONF | {"msgtype": "kafka"}, 0, "zmq only"),
+        (CONF | {"msgtype": "smoke"}, 0, "smoke"),
         (CONF, 0.0101, "reissuance"),
         (CONF | {"blocktime": 0}, 0, "between 0.05 s and a day"),
     ],

@@ -1,0 +1,83 @@
+"""The core on the daemon's own guard: what the machines record in honest runs, the guard never refuses."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import wallycore as wally
+
+from signers.guard import Guard
+from signers.software import SoftwareSigner
+from states.memory import Memory, Record
+from tests.cluster import Cluster
+from tests.simulation.chaos import Chaos
+from tests.simulation.healing import check_that_it_goes_on
+
+
+class GuardStore:
+    """A member's guard file and its software key."""
+
+    def __init__(self, path: Path, chain: str, member: int) -> None:
+        self.path, self.chain = path, chain
+        self.signer = SoftwareSigner(bytes(wally.sha256(f"{chain} {member}".encode())))
+        self.guard = Guard.open(path, chain, self.signer.public_key)
+
+    def restore(self, height: int) -> Memory:
+        return self.guard.restore(height)
+
+    def record(self, records: Sequence[Record]) -> None:
+        self.guard.record(records)
+
+    def sign(self, height: int, block_hash: str, block: bytes) -> bytes:
+        return self.guard.sign_block(height, block_hash, block, self.signer)
+
+    def close_height(self, height: int) -> None:
+        self.guard.close_height(height)
+
+    def restart(self) -> None:
+        self.guard.close()
+        self.guard = Guard.open(self.path, self.chain, self.signer.public_key)
+
+
+class Files:
+    """Guard files of one cluster; ``chain`` is new for each, since a guard holds its key on the whole host."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.chain = directory, secrets.token_hex(32)
+        self.stores: list[GuardStore] = []
+
+    def __call__(self, member: int) -> GuardStore:
+        self.stores.append(GuardStore(self.directory / f"guard{member}.db", self.chain, member))
+        return self.stores[-1]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[Files]:
+    made = Files(tmp_path)
+    yield made
+    for store in made.stores:
+        store.guard.close()
+
+
+@pytest.mark.parametrize("history", [0, 4])
+def test_a_quiet_run_leaves_one_signature_a_height(files: Files, history: int) -> None:
+    cluster = Cluster(3, 2, stores=files, history=history)
+    cluster.start()
+    cluster.run_until_height(history + 5)
+    for store in files.stores:
+        signed = {entry["height"]: entry["block_hash"] for entry in store.guard.export()["signatures"]}
+        for height in range(history + 1, history + 5):
+            assert signed[height] == cluster.members[0].chain[height]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_guard_refuses_nothing_that_honest_machines_record(files: Files, seed: int) -> None:
+    n, m, votes = [(3, 2, 2), (4, 2, 3), (5, 3, 3)][seed % 3]
+    cluster = Cluster(n, m, votes, seed=seed, stores=files)
+    cluster.start()
+    chaos = Chaos(cluster, seed)
+    chaos.run(6_000)
+    check_that_it_goes_on(cluster, chaos, seed, down=cluster.quorum.crash_tolerance if seed % 2 else 0)
