@@ -225,11 +225,11 @@ class Agreement(AgreementView):
             if earlier is not None:
                 evidence = (earlier, event.envelope)
                 self.accuse("equivocation", event.sender, proposal.round, evidence, "proposal")
-                return
         elif proof is None:
             self.accuse("wrong-proposer", event.sender, proposal.round, (event.envelope,))
             return
-        self._consider_copy(event)
+        if proof is not None or self.ballots.has_quorum(proposal.block_hash):
+            self._consider_copy(proposal, event.sender, event.envelope)
 
     def record_vote(self) -> None:
         event = self._event
@@ -238,21 +238,18 @@ class Agreement(AgreementView):
             kind: VoteKind = "prevote" if isinstance(vote, Prevote) else "precommit"
             self._count(kind, vote.round, event.sender, vote.block_hash, event.envelope)
 
-    def _consider_copy(self, event: Received) -> None:
+    def _consider_copy(self, proposal: Proposal, sender: int, envelope: bytes) -> None:
         """Take a block's body from whoever sends it, if Q members voted for it and ours is missing or refused.
 
         The hash covers the header only: a liar can send a header with a spoiled body. Our node refuses that,
         and must see the one that Q members found valid.
         """
-        proposal = event.message
-        if not isinstance(proposal, Proposal) or not self.ballots.has_quorum(proposal.block_hash):
-            return
         held = self.ballots.blocks.get(proposal.block_hash)
         if held is not None:
             if held == proposal.block or not self._is_doubtful(proposal.block_hash):
                 return
             self._copies_tried += 1
-        self.ballots.replace_copy(proposal, event.sender, event.envelope)
+        self.ballots.replace_copy(proposal, sender, envelope)
 
     def _is_doubtful(self, block_hash: str) -> bool:
         """Whether our node refused the body we hold, and there may be a better one."""

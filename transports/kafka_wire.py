@@ -193,8 +193,8 @@ class Connection:
 
     def _hint(self) -> str:
         """What a broker may have wanted that closes the connection to a newcomer."""
-        if self._answers == 0 and self._access.tls is None:
-            return "; does it expect TLS?"
+        if self._answers == 0:
+            return "; does it expect TLS?" if self._access.tls is None else "; does it want a certificate of ours?"
         if self._answers == 1 and self._access.sasl is None:
             return "; does it expect SASL?"
         return ""

@@ -34,7 +34,7 @@ RECONNECT_MAX_MS = 2_000
 CONNECT_TIMEOUT_MS = 2_000  # instead of the kernel's two minutes
 HANDSHAKE_TIMEOUT_MS = 5_000
 RETRY_S = 1.0  # until a peer is tried again with which no handshake came about
-PENALTY_S = 30.0  # until a peer is tried again that broke the rules after it
+PENALTY_S = 10.0  # until a peer is tried again that broke the rules after it
 LOG_LINES_PER_S, LOG_BURST = 0.1, 20  # of one link
 # A link that is down reports an attempt at least every RECONNECT_MAX_MS + CONNECT_TIMEOUT_MS. Longer silence
 # means that libzmq has given it up for good, as it does after a frame that breaks ZMTP or exceeds MAXMSGSIZE.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -105,7 +106,10 @@ class StandIn:
             if self._tls is None:
                 self._talk(connection)
             else:
-                with self._tls.wrap_socket(connection, server_side=True) as encrypted:
+                with self._tls.wrap_socket(
+                    connection, server_side=True, do_handshake_on_connect=False
+                ) as encrypted:
+                    _shake_hands(encrypted)
                     self._talk(encrypted)
         self._connections.discard(connection)
 
@@ -266,6 +270,17 @@ class StandIn:
                 break
             records += batch
         return records
+
+
+def _shake_hands(connection: ssl.SSLSocket) -> None:
+    """TLS handshake. When it fails, what the client sends is read: closing before would take our alert along."""
+    try:
+        connection.do_handshake()
+    except ssl.SSLError:
+        connection.shutdown(socket.SHUT_WR)
+        while os.read(connection.fileno(), 4096):
+            pass
+        raise
 
 
 def _read(connection: socket.socket, size: int) -> bytes:

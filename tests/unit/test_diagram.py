@@ -42,9 +42,13 @@ def drawn_steps(picture: Picture) -> list[Step]:
     return inner + [step for arrow in picture.arrows for step in arrow.steps]
 
 
+def parsed(svg: str) -> ET.Element:
+    return ET.fromstring(svg)  # noqa: S314 - our own output
+
+
 def words(svg: str) -> list[str]:
     """The text of each line of an SVG."""
-    return ["".join(line.itertext()).strip() for line in ET.fromstring(svg).iter(f"{SVG}text")]
+    return ["".join(line.itertext()).strip() for line in parsed(svg).iter(f"{SVG}text")]
 
 
 def overlay(table: MachineTable) -> Overlay:
@@ -130,7 +134,7 @@ def test_the_svg_holds_every_trigger_guard_and_action(table: MachineTable) -> No
 
 @tables
 def test_the_initial_state_is_marked(table: MachineTable) -> None:
-    root = ET.fromstring(draw([table], "svg"))
+    root = parsed(draw([table], "svg"))
     assert [title.text for title in root.iter(f"{SVG}title")] == ["initial state"]
     assert f"[*] --> {table.states[0]}\n" in draw([table], "mermaid")
     assert f"initial -> {table.states[0]};" in draw([table], "dot")

@@ -1,4 +1,4 @@
-"""In a picture nothing lies on anything else: boxes, labels and lines keep apart, whatever the machine looks like."""
+"""In a picture nothing lies on anything else: boxes, labels and lines keep apart, whatever the machine is."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ def graphs(draw_from: st.DrawFn) -> Graph:
     lines = draw_from(st.lists(st.sampled_from(pairs), unique=True, max_size=20)) if pairs else []
     # Two lines between the same two nodes have labels of their own between them.
     return nodes, [line for n, line in enumerate(lines) if line[::-1] not in lines[:n]]
+
+
+def parsed(table: MachineTable, overlays: dict[str, Overlay] | None = None) -> ET.Element:
+    return ET.fromstring(draw([table], "svg", overlays))  # noqa: S314 - our own output
 
 
 def borders(nodes: dict[str, Node], layout: Layout, name: str) -> tuple[float, float, float, float]:
@@ -90,7 +94,7 @@ def test_everything_lies_within_the_picture(graph: Graph) -> None:
 def test_lines_that_need_not_cross_do_not() -> None:
     joints = [("a", "y"), ("b", "x"), ("c", "z"), ("x", "2"), ("y", "1")]
     layers = [["a", "b", "c"], ["x", "y", "z"], ["1", "2"]]
-    assert crossings(layers, joints) == 1
+    assert crossings(layers, joints) == 2
     assert crossings(ordered(layers, joints), joints) == 0
 
 
@@ -108,7 +112,7 @@ def test_the_words_of_our_pictures_fit_and_do_not_overlap(table: MachineTable, c
     if count is not None:
         times = dict.fromkeys(table.states, 10 * count)
         traced = {table.name: Overlay(dict.fromkeys(table.edges, count), times)}
-    root = ET.fromstring(draw([table], "svg", traced))
+    root = parsed(table, traced)
     lines = []
     for parent in root.iter(f"{SVG}g"):
         for text in parent.findall(f"{SVG}text"):
@@ -122,4 +126,4 @@ def test_the_words_of_our_pictures_fit_and_do_not_overlap(table: MachineTable, c
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_our_pictures_are_narrow_enough_to_be_read_on_a_page(table: MachineTable) -> None:
-    assert float(ET.fromstring(draw([table], "svg")).get("width", 0)) < 1500
+    assert float(parsed(table).get("width", 0)) < 1500

@@ -257,7 +257,7 @@ def test_a_guard_of_another_chain_or_key_is_refused(path: Path) -> None:
     open_guard(path).close()
 
 
-@pytest.mark.parametrize("chain", ["", "xx", CHAIN.upper()])
+@pytest.mark.parametrize("chain", ["", "xx", CHAIN.upper()], ids=["empty", "not hex", "upper case"])
 def test_a_chain_is_named_by_its_genesis_hash(path: Path, chain: str) -> None:
     assert refused(lambda: open_guard(path, chain=chain)) == ("malformed", f"not a block hash: '{chain}'")
     assert not path.exists()

@@ -344,6 +344,7 @@ def test_a_peers_port_that_talks_garbage_is_tried_until_the_peer_is_there(
 ) -> None:
     monkeypatch.setattr("transports.zmq_link.GIVEN_UP_MS", 300)
     monkeypatch.setattr("transports.zmq_link.RETRY_S", 0.1)
+    monkeypatch.setattr("transports.zmq_link.PENALTY_S", 0.1)
     nodes = local_nodes(2)
     with socket.create_server((nodes[1].host, nodes[1].port)) as impostor:
         (first,) = mesh(nodes, [0])
