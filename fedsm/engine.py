@@ -21,6 +21,7 @@ from fedsm.log import Logger
 from fedsm.peers import Peers
 from fedsm.services import NodeService, SigningService
 from fedsm.tips import TipNews
+from fedsm.trace import UNTRACED, Trace
 from fedsm.workers import Workers
 from signers.guard import Guard, GuardError
 from states.effects import (
@@ -66,6 +67,7 @@ class Parts:
     evidence: EvidenceLog
     clock: Clock
     log: Logger
+    trace: Trace = UNTRACED
 
 
 class Engine:
@@ -103,6 +105,7 @@ class Engine:
 
     def run(self) -> None:
         """Work until ``stop``. FedsmError when this daemon must not go on."""
+        self._parts.trace.start()
         self._node_workers.start()
         self._signer_worker.start()
         try:
@@ -111,6 +114,7 @@ class Engine:
         finally:
             self._node_workers.close()
             self._signer_worker.close()
+            self._parts.trace.close()
 
     def _turn(self) -> bool:
         """Take what has come or fallen due; False once stopped."""
@@ -217,7 +221,7 @@ class Engine:
         """Take an event and all that our own broadcasts make of it; those come back to us as Received."""
         pending: deque[Event] = deque([event])
         while pending:
-            effects = self._parts.core.step(pending.popleft())
+            effects = self._parts.trace.step(self._parts.core, pending.popleft())
             self._journal.states()
             pending.extend(self._carry_out(effects))
 

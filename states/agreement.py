@@ -12,6 +12,7 @@ from states.accusations import Accusations
 from states.agreement_view import AgreementView, Timeouts
 from states.ballots import Ballots
 from states.effects import (
+    PATIENCE_RESENDS,
     Broadcast,
     Effect,
     Persist,
@@ -244,16 +245,20 @@ class Agreement(AgreementView):
         The hash covers the header only: a liar can send a header with a spoiled body. Our node refuses that,
         and must see the one that Q members found valid.
         """
-        held = self.ballots.blocks.get(proposal.block_hash)
-        if held is not None:
-            if held == proposal.block or not self._is_doubtful(proposal.block_hash):
+        if proposal.block_hash in self.ballots.blocks:
+            same = self.ballots.blocks[proposal.block_hash] == proposal.block
+            if same or not self._is_doubtful(proposal.block_hash):
                 return
             self._copies_tried += 1
         self.ballots.replace_copy(proposal, sender, envelope)
 
     def _is_doubtful(self, block_hash: str) -> bool:
-        """Whether our node refused the body we hold, and there may be a better one."""
-        return self._verdict(block_hash) == "invalid" and self._copies_tried < self.quorum.members
+        """Whether our node refused the body we hold, and there may be a better one.
+
+        Only so many are tried in a while: a liar could have our node judge for ever.
+        """
+        refused = self.verdicts.is_refused(block_hash, self.ballots.blocks[block_hash])
+        return refused and self._copies_tried < self.quorum.members
 
     def record_certificate(self) -> None:
         """The certificate was counted by import_certificate; the review that follows finds it."""
@@ -354,6 +359,8 @@ class Agreement(AgreementView):
         if self._waited_in_vain():
             self._present.clear()  # who is down by now must not be waited for
         self._resends += 1
+        if self._resends % PATIENCE_RESENDS == 0:
+            self._copies_asked = self._copies_tried = 0
         self.verdicts.retry(self.ballots.has_quorum)
         envelopes = self._repeat_votes()
         if self.round > 0:

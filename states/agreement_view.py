@@ -111,6 +111,8 @@ class AgreementView(TableMachine):
         return self._is_unjudged(self._certified_hash())
 
     def others_are_ahead(self) -> bool:
+        if self.ballots.highest_round <= self.round:
+            return False
         ahead = self.busy_round()
         return ahead is not None and ahead > self.round
 

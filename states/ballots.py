@@ -28,6 +28,7 @@ class Ballots:
         self.proposals: dict[int, Proposal] = {}
         self.blocks: dict[str, bytes] = {}
         self.certificate: QuorumProof | None = None
+        self.highest_round = 0  # that anybody claims to have reached
 
     # --- recording
 
@@ -152,6 +153,7 @@ class Ballots:
 
     def _note_reached(self, member: int, round_: int) -> None:
         self._reached[member] = max(round_, self._reached.get(member, 0))
+        self.highest_round = max(round_, self.highest_round)
 
     def _bound_future_votes(self, kind: VoteKind, voter: int) -> None:
         future = sorted(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from states.effects import CombineBlock, SubmitBlock
+from states.effects import PATIENCE_RESENDS, CombineBlock, SubmitBlock
 from states.messages import BlockSignature
 
-# An answer that has not come by then is not coming: the order is given again. In resend intervals.
-PATIENCE_RESENDS = 30
 # Votes that were on their way when a height closed need no answer. In resend intervals.
 GRACE_RESENDS = 2
 

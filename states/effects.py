@@ -13,6 +13,9 @@ from states.events import TimerName
 from states.memory import Record
 from states.messages import Message
 
+# A result that has not come by then (in resend intervals) is not coming: the effect is ordered again.
+PATIENCE_RESENDS = 30
+
 
 class Persist(msgspec.Struct, frozen=True, tag="persist"):
     """Write these records to the guard, together and durably, before going on."""

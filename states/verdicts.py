@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from states.effects import PATIENCE_RESENDS
 from states.events import BlockJudged
-
-# An answer that has not come by then is not coming: the question is put again. In resend intervals.
-PATIENCE_RESENDS = 30
 
 
 class Verdicts:
@@ -45,6 +43,11 @@ class Verdicts:
         if timely or strict == "valid":
             return strict
         return self._of(block_hash, body, timely=False)
+
+    def is_refused(self, block_hash: str, body: bytes) -> bool:
+        """Whether our node refused this body, with or without the clock, and is not being asked again."""
+        given = {self._of(block_hash, body, timely=timely) for timely in (True, False)}
+        return "invalid" in given and not given & {"valid", "pending"}
 
     def _of(self, block_hash: str, body: bytes | None, *, timely: bool) -> str | None:
         judged, verdict = self._given.get((block_hash, timely), (None, None))

@@ -39,6 +39,7 @@ from states.events import (
     TimerFired,
     TimerName,
     TipChanged,
+    Verdict,
 )
 from states.messages import Heartbeat, IdentityCertificate, Message
 from states.quorum import Quorum, default_vote_quorum
@@ -117,8 +118,11 @@ class Member:
                     raise  # the core and the guard contradict each other
                 self.step(PersistFailed(self.round.height, self.round.round, error.code, str(error)))
                 return
-            if not self.alive:
+            if self.is_down():
                 return
+
+    def is_down(self) -> bool:
+        return not self.alive
 
     def carry_out(self, effect: Effect) -> None:
         self.cluster.run(self, effect)
@@ -236,7 +240,7 @@ class Cluster:
             case ValidateBlock(height, block_hash, block, timely):
                 refused = member.rejects_all or block_hash in member.rejects
                 bad = refused or height != len(member.chain) or block != block_hash.encode()
-                verdict = "unavailable" if member.node_down else "invalid" if bad else "valid"
+                verdict: Verdict = "unavailable" if member.node_down else "invalid" if bad else "valid"
                 judged = BlockJudged(height, block_hash, timely, verdict, "why")
                 self.watch.judged(member.index, judged)
                 self.answer(member, judged)

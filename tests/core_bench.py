@@ -210,7 +210,7 @@ class Bench:
 
     def take(self, kind: type[E]) -> list[E]:
         """The effects of this type since the last ``take`` of any type."""
-        found = [effect for effect in self.effects if isinstance(effect, kind)]
+        found: list[E] = [effect for effect in self.effects if isinstance(effect, kind)]
         self.effects.clear()
         return found
 

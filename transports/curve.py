@@ -112,9 +112,11 @@ def load_key_file(path: Path) -> CurvePair:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise TransportError(f"cannot read CURVE key file {path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         _check_private(path, os.fstat(descriptor))
-        content = file.read(4 * KEY_CHARACTERS)
+        content = os.read(descriptor, 4 * KEY_CHARACTERS)
+    finally:
+        os.close(descriptor)
     try:
         text = content.decode("ascii").strip()
         secret = _decode(text, "a CURVE secret key")

@@ -35,7 +35,7 @@ from transports.recent import Recent
 
 START_S = 8.0  # for the first attempt to end; it goes on by itself after that
 BACKOFF_S = 0.1  # doubled at each failure, up to
-BACKOFF_MAX_S = 5.0
+BACKOFF_MAX_S = 2.0
 STEADY_S = 10.0  # a link that stood this long makes the next back-off start anew
 FLUSH_S = 0.25
 

@@ -27,7 +27,7 @@ from transports.kafka_errors import (
     error_name,
 )
 from transports.kafka_settings import KafkaServer, server_of
-from transports.kafka_wire import MAX_ANSWER_BYTES, Access, Connection
+from transports.kafka_wire import MAX_ANSWER_BYTES, Access, Connection, listed
 
 PARTITION = 0  # each topic has this one
 TOPIC_WAIT_S = 10.0  # for new topics to be led by a broker
@@ -122,11 +122,13 @@ class Cluster:
             include_topic_authorized_operations=True,
         )
         answer = await control.call(request)
-        found_servers = ((broker.node_id, server_of(broker.host or "", broker.port)) for broker in answer.brokers)
+        found_servers = (
+            (broker.node_id, server_of(broker.host or "", broker.port)) for broker in listed(answer.brokers)
+        )
         self._brokers = {node: server for node, server in found_servers if server is not None}
         self._controller = answer.controller_id
         self.leaders = {}
-        for found in answer.topics:
+        for found in listed(answer.topics):
             topic = self._topics.get(found.name)
             if topic is not None:
                 self._learn(topic, found)
@@ -146,7 +148,7 @@ class Cluster:
             raise denied("read", topic.name)
         if allowed and topic.writes and _OPERATION_WRITE not in allowed:
             raise denied("write to", topic.name)
-        for partition in found.partitions:
+        for partition in listed(found.partitions):
             if partition.partition_index == PARTITION and partition.leader_id >= 0:
                 self.leaders[topic.name] = partition.leader_id
 
@@ -186,7 +188,7 @@ class Cluster:
         )
         answer = await connection.call(request)
         refused = []
-        for topic in answer.topics:
+        for topic in listed(answer.topics):
             if topic.error_code in _DENIED:
                 raise BrokerError(
                     f"no permission to create the Kafka topic {topic.name}: grant it, or have somebody create "

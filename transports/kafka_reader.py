@@ -24,7 +24,7 @@ from transports.kafka_errors import (
 )
 from transports.kafka_records import MAX_OFFSET, Reading, read_batches
 from transports.kafka_tasks import all_of
-from transports.kafka_wire import MAX_ANSWER_BYTES, Connection
+from transports.kafka_wire import MAX_ANSWER_BYTES, Connection, listed
 from transports.rates import SenderRates
 
 # Apache Kafka answers a waiting fetch as soon as there is something, but not every broker does: some look again
@@ -128,7 +128,7 @@ class Reader:
         end = asyncio.get_running_loop().time() + TOPIC_WAIT_S
         while True:
             answer = await connection.call(request)
-            parts = [(topic.name, part) for topic in answer.topics for part in topic.partitions]
+            parts = [(topic.name, part) for topic in listed(answer.topics) for part in listed(topic.partitions)]
             if not any(part.error_code in NOT_YET for _, part in parts) or asyncio.get_running_loop().time() > end:
                 break
             await asyncio.sleep(TOPIC_POLL_S)  # a topic that was just made: its leader has not heard of it yet
@@ -150,9 +150,9 @@ class Reader:
                 place.offset = None  # one of the topics holds what we cannot take: begin anew behind it
             raise
         came = 0
-        for topic in answer.responses:
+        for topic in listed(answer.responses):
             asked = places.get(topic.topic)
-            for part in topic.partitions:
+            for part in listed(topic.partitions):
                 if asked is not None and part.partition_index == PARTITION:
                     came += await self._take(connection, asked, part)
         return came
@@ -171,9 +171,10 @@ class Reader:
         if reading.refused:
             self._refuse(place, reading.refused)
         self._skip(place, reading, part.high_watermark)
-        self._charge(place, len(reading.values), len(records), begun_s)
-        await self._hand_on(place, reading.values[-place.backlog :])
-        return len(reading.values)
+        values = reading.values[-place.backlog :]
+        self._charge(place, len(values), len(records), begun_s)
+        await self._hand_on(place, values)
+        return len(values)
 
     def _skip(self, place: Place, reading: Reading, end: int) -> None:
         surplus = max(0, len(reading.values) - place.backlog)

@@ -11,6 +11,7 @@ import asyncio
 import ssl
 import struct
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,12 +153,12 @@ class Connection:
         answer = await self.call(ApiVersionsRequest())
         if answer.error_code != NO_ERROR:
             raise BrokerError(f"{self.name} does not tell its versions: {error_name(answer.error_code)}")
-        self._versions = {api.api_key: (api.min_version, api.max_version) for api in answer.api_keys}
+        self._versions = {api.api_key: (api.min_version, api.max_version) for api in listed(answer.api_keys)}
 
     async def _authenticate(self, sasl: KafkaSasl) -> None:
         offer = await self.call(SaslHandshakeRequest(mechanism=sasl.mechanism))
         if offer.error_code == UNSUPPORTED_MECHANISM:
-            offered = ", ".join(sorted(offer.mechanisms)) or "none"
+            offered = ", ".join(sorted(str(name) for name in listed(offer.mechanisms))) or "none"
             raise BrokerError(f"{self.name} refused SASL {sasl.mechanism}; it offers {offered}", final=True)
         if offer.error_code != NO_ERROR:
             raise BrokerError(
@@ -176,7 +177,7 @@ class Connection:
                     f"{self.name} refused {sasl.mechanism} for user {sasl.user!r}: {refusal}", final=True
                 )
             try:
-                mechanism.receive(answer.auth_bytes)
+                mechanism.receive(answer.auth_bytes or b"")
             except _UNREADABLE as error:
                 raise BrokerError(f"{self.name} failed {sasl.mechanism} authentication: {error}") from None
 
@@ -235,14 +236,20 @@ class Connection:
                 future.exception()  # noted, even if nobody waits for it
 
 
+def listed(array: Iterable[Any] | None) -> list[Any]:
+    """An array of an answer. Where none may be missing a broker can still send none."""
+    return list(array or ())
+
+
 def _refusal(answer: Any) -> str | None:
     """Why an authentication was refused: by an error code, or, against the protocol, in SCRAM's own words only."""
     if answer.error_code == AUTHENTICATION_FAILED and answer.error_message:
         return str(answer.error_message)
     if answer.error_code != NO_ERROR:
         return error_name(answer.error_code)
-    if answer.auth_bytes.startswith(b"e="):
-        return str(answer.auth_bytes[2:], "ascii", "replace")
+    reply = answer.auth_bytes or b""
+    if reply.startswith(b"e="):
+        return str(reply[2:], "ascii", "replace")
     return None
 
 

@@ -22,7 +22,7 @@ from transports.kafka_errors import (
 from transports.kafka_outbox import Outbox, Parcel
 from transports.kafka_records import make_batch
 from transports.kafka_tasks import all_of
-from transports.kafka_wire import Connection
+from transports.kafka_wire import Connection, listed
 
 REQUESTS_UNDER_WAY = 4
 ACKNOWLEDGED_BY_LEADER = 1  # more would cost time; what gets lost is sent again from above
@@ -67,7 +67,9 @@ class Writer:
         while True:
             connection, parcel, future = await self._posted.get()
             answer = await connection.answer(future)
-            codes = [part.error_code for topic in answer.responses for part in topic.partition_responses]
+            codes = [
+                part.error_code for topic in listed(answer.responses) for part in listed(topic.partition_responses)
+            ]
             _check(codes[0] if len(codes) == 1 else INVALID_RECORD, parcel)
             self._outbox.settle(parcel)
 

@@ -106,8 +106,8 @@ class ZmqTransport:
     def status(self) -> tuple[LinkStatus, ...]:
         """The link to every other member, in member order, and the own listening address (member ``None``).
 
-        ``refused`` counts on a link what its peer sent and no member sends, peers without the pinned key among
-        it; on the listening address the connections that were turned away or cut.
+        ``refused`` counts on a link what its peer sent and no member sends, handshakes without the pinned key
+        among it; on the listening address the connections that were turned away or cut, or came to nothing.
         """
         return tuple(end.status() for end in self._ends)
 

@@ -113,7 +113,7 @@ class ZmqLink:
         self._connected_since = (False, time.time_ns() // 1_000_000)
         self._received = 0
         self._refused = 0
-        self._said = ""  # why the link was refused, since it was up last
+        self._said: set[str] = set()  # why the link was refused, since it was up last
         self._log_lines = Allowance(LOG_LINES_PER_S, LOG_BURST, time.monotonic())
         self._slow_logged_s = -SLOW_LOG_S
         self._rates = SenderRates(links, time.monotonic())
@@ -207,7 +207,7 @@ class ZmqLink:
         if kind == zmq.Event.CONNECTED:
             self._wire, self._finished, self._receiving = Wire(value), 0, False
         elif kind == _UP:
-            self._said = ""
+            self._said.clear()
             self._mark(connected=True)
         elif kind in _DOWN:
             self._mark(connected=False)
@@ -231,9 +231,9 @@ class ZmqLink:
         """End the connection, try again later, and say why unless that is known."""
         self._shut()
         self._retry_s = time.monotonic() + retry_s
-        if cause != self._said:
+        if cause not in self._said:
+            self._said.add(cause)
             self._say(log.warning, "link refused", cause=cause)
-            self._said = cause
 
     def _receive(self, deliver: Deliver) -> None:
         """Deliver a batch and charge it. The processor time is this thread's, spent here and above."""

@@ -83,7 +83,7 @@ class ZmqListener:
         self._endpoint = address.listening_endpoint
         self._members = {} if curve is None else {key: member for member, key in curve.peers.items()}
         self._connections: dict[int, _Connection] = {}  # by descriptor, the oldest first
-        self._cause: str | None = _UNEXPLAINED  # why the next connection ends; None: its peer left
+        self._cause = _UNEXPLAINED  # why the connection failed whose end is reported next
         self._refused = 0
         self._heard_since = (False, time.time_ns() // 1_000_000)
         self._logged: Recent[tuple[str, str], float] = Recent(LOG_MEMORY)
@@ -159,8 +159,7 @@ class ZmqListener:
         elif kind == zmq.Event.HANDSHAKE_FAILED_PROTOCOL:
             self._cause = _REFUSALS.get(value, "broke the protocol in the handshake")
         elif kind == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL:
-            # Of these only a handshake that ran out of time is ended by us.
-            self._cause = "no handshake" if value == errno.EAGAIN else None
+            self._cause = "no handshake in time" if value == errno.EAGAIN else "hung up in the handshake"
 
     def _accept(self, descriptor: int) -> None:
         wire = Wire(descriptor)
@@ -180,7 +179,7 @@ class ZmqListener:
         self._take_subscriptions()  # those of this connection are there by now
         cause, self._cause = self._cause, _UNEXPLAINED
         connection = self._connections.pop(descriptor, None)
-        if connection is not None and not connection.subscribed and cause is not None:
+        if connection is not None and not connection.subscribed:
             self._refuse(connection, cause)
 
     def _take_subscriptions(self) -> None:

@@ -1,8 +1,8 @@
-"""The machines of states/table.py as pictures and texts. Everything is read from the tables, nothing is kept here."""
+"""The machines of states/table.py as pictures and texts, all of it read from the tables."""
 
 from __future__ import annotations
 
-from fedsm.diagram.files import FORMATS, documents, draw, draw_all
+from fedsm.diagram.files import FORMATS, documents, draw
 from fedsm.diagram.picture import Overlay
 
-__all__ = ["FORMATS", "Overlay", "documents", "draw", "draw_all"]
+__all__ = ["FORMATS", "Overlay", "documents", "draw"]

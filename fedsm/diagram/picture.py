@@ -1,13 +1,13 @@
 """What a picture of a machine shows, however it is drawn: boxes with what happens inside them, and arrows.
 
-A table has a row for each state; drawn one by one, the rows that many states share would bury the rest. So rows that
-differ only in their state make one *step*. A step that stays in its state is a line in the box. One that leaves few
-states is an arrow with as many tails; one that leaves many starts at a box of its own that names them.
+A table has a row for each state; drawn one by one, the rows that many states share would bury the rest. So rows
+that differ only in their state make one *step*. A step that stays in its state is a line in the box. One that
+leaves few states is an arrow with as many tails; one that leaves many starts at a box of its own that names them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from states.table import Edge, MachineTable
@@ -59,6 +59,10 @@ class Step:
         """The part of this step that is made of these rows."""
         return Step(tuple(edges), self.otherwise)
 
+    def within(self, states: Sequence[str]) -> Step:
+        """The part of this step that is taken in these states."""
+        return self.only(edge for edge in self.edges if edge.source in states)
+
 
 @dataclass
 class Box:
@@ -88,10 +92,15 @@ class Arrow:
 class Picture:
     """Boxes by name, in the order of the table's states; summaries come first."""
 
-    title: str
+    machine: str
     initial: str
     boxes: dict[str, Box]
     arrows: list[Arrow]
+
+    @property
+    def title(self) -> str:
+        """What stands above it."""
+        return f"{self.machine} machine"
 
 
 def steps_of(table: MachineTable) -> list[Step]:
@@ -142,28 +151,44 @@ class _Painter:
             self._arrow(tuple(edge.source for edge in leaving), dest, step.only(leaving))
 
     def picture(self) -> Picture:
+        self._dissolve_idle_groups()
         boxes = [*sorted(self._groups.values(), key=lambda box: -len(box.states)), *self._states.values()]
         return Picture(
-            f"{self._table.name} machine",
+            self._table.name,
             self._table.states[0],
             {box.name: box for box in boxes},
             list(self._arrows.values()),
         )
 
+    def _dissolve_idle_groups(self) -> None:
+        """A summary that no arrow leaves is not worth a box, unless it speaks of all states."""
+        busy = {tail for arrow in self._arrows.values() for tail in arrow.tails}
+        for key, group in list(self._groups.items()):
+            if group.name in busy or len(group.states) == len(self._table.states):
+                continue
+            del self._groups[key]
+            for step in group.steps:
+                for edge in step.edges:
+                    self._states[edge.source].steps.append(step.only([edge]))
+        for box in self._states.values():
+            box.steps.sort(key=lambda step: self._table.edges.index(step.edges[0]))
+
     def _group(self, sources: tuple[str, ...]) -> Box:
         states = tuple(name for name in self._table.states if name in sources)
         return self._groups.setdefault(
-            frozenset(states), Box(f"group{len(self._groups)}", self._title(states), states)
+            frozenset(states), Box(f"group{len(self._groups)}", named(states, self._table), states)
         )
-
-    def _title(self, states: tuple[str, ...]) -> str:
-        others = [name for name in self._table.states if name not in states]
-        if len(others) < len(states):
-            return "every state" if not others else f"every state but {_listed(others)}"
-        return _listed(states)
 
     def _arrow(self, tails: tuple[str, ...], head: str, step: Step) -> None:
         self._arrows.setdefault((tails, head), Arrow(tails, head)).steps.append(step)
+
+
+def named(states: Sequence[str], table: MachineTable) -> str:
+    """Several states of a machine in as few words as it takes."""
+    others = [name for name in table.states if name not in states]
+    if not others:
+        return "every state"
+    return f"every state but {_listed(others)}" if len(others) < len(states) else _listed(states)
 
 
 def _listed(names: Iterable[str]) -> str:

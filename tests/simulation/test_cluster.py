@@ -68,6 +68,31 @@ def test_a_chain_that_stood_still_catches_up_at_twice_the_speed_and_then_keeps_i
     assert cluster.members[0].height - before == 5
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_clocks_that_differ_make_neither_more_blocks_than_slots_nor_fewer(seed: int) -> None:
+    cluster = Cluster(5, 3, seed=seed)
+    for member in cluster.members:
+        member.offset_ms = cluster.random.randint(-45, 45)  # early_ms is 100
+    cluster.run_for(300)  # not at the very edge of a slot
+    cluster.start()
+    cluster.run_for(30_200)
+    assert 29 <= cluster.members[0].height <= 31
+    assert not cluster.reports("round-failed")
+
+
+@pytest.mark.parametrize("jump_ms", [-3_600_000, -700, 700, 3_600_000])
+def test_a_clock_that_jumps_costs_its_member_no_more_than_a_while(jump_ms: int) -> None:
+    cluster = started(5, 3)
+    run_on(cluster, 2)
+    cluster.members[1].offset_ms = jump_ms
+    cluster.run_for(20_000)
+    cluster.members[1].offset_ms = 0
+    before = cluster.members[1].height
+    cluster.run_for(10_000)
+    assert cluster.members[1].height - before >= 9
+    cluster.check_agreement()
+
+
 def test_all_members_with_empty_guards_on_a_chain_with_history_go_on_once_they_know() -> None:
     cluster = Cluster(3, 2, history=10, heartbeats=False)
     cluster.start()

@@ -182,16 +182,16 @@ def test_a_refused_body_of_a_block_that_q_members_voted_for_is_replaced_by_anoth
 def test_a_lock_proof_of_a_round_long_past_vouches_for_a_copy_too() -> None:
     bench = Bench()
     bench.slot()
-    bench.hear(PROPOSER, spoiled(0, X))
-    bench.judge(X, "invalid")
     bench.hear_all((1, 2, 3), prevote(30, None))
-    bench.hear(1, spoiled(30, X), Proposal(HEIGHT, 30, X, body(X), proof("prevote", 2, X)))
-    bench.judge(X, "invalid", timely=False)
+    bench.hear(1, spoiled(30, X))
+    bench.judge(X, "invalid")
     bench.take(ValidateBlock)
     bench.hear_all((1, 2, 3), precommit(30, None))
     bench.hear(2, proposal(31, X, proof("prevote", 2, X)))
     (question,) = bench.take(ValidateBlock)
     assert question.block == body(X)
+    bench.judge(X, timely=False)
+    assert bench.said(Prevote) == [prevote(31, X)]
 
 
 def test_the_certified_one_of_two_proposals_is_taken_even_if_we_saw_the_other_one_first() -> None:

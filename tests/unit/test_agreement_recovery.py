@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from states.agreement import MAX_ROUNDS_JOINED, RELAY_EVERY_RESENDS
 from states.agreement_view import MIN_PATIENCE_MS
-from states.effects import Broadcast, Persist, Relay, RequestBlock, SetTimer, SignDigest, ValidateBlock
+from states.effects import (
+    PATIENCE_RESENDS,
+    Broadcast,
+    Persist,
+    Relay,
+    RequestBlock,
+    SetTimer,
+    SignDigest,
+    ValidateBlock,
+)
 from states.memory import Memory
 from states.messages import BlockRequest, Precommit, Prevote, Proposal
-from states.verdicts import PATIENCE_RESENDS
 from tests.cluster_watch import Wire
 from tests.core_bench import (
     HEIGHT,
@@ -219,6 +227,8 @@ def test_a_certified_block_that_our_node_refused_is_asked_for_in_other_copies_an
     bench.take(Broadcast)
     bench.resend(PATIENCE_RESENDS - 1)
     assert len(bench.said(BlockRequest)) == bench.settings.quorum.members
+    bench.resend(10 * PATIENCE_RESENDS)
+    assert len(bench.said(BlockRequest)) <= 11 * bench.settings.quorum.members
 
 
 def test_only_the_member_that_is_asked_answers_and_only_if_it_can() -> None:

@@ -55,12 +55,12 @@ def test_pinned_keys_are_those_of_the_others() -> None:
 
 
 def test_a_malformed_key_is_named_with_its_member() -> None:
-    with pytest.raises(TransportError, match="^member 2: a CURVE public key has 40 characters"):
+    with pytest.raises(TransportError, match=r"^member 2: a CURVE public key has 40 characters"):
         CurveKeys.pinned(PAIRS[0], 0, TEXTS | {2: "short"})
 
 
 def test_two_members_with_one_key_are_named() -> None:
-    with pytest.raises(TransportError, match="^members 0 and 2 have one CURVE key$"):
+    with pytest.raises(TransportError, match=r"^members 0 and 2 have one CURVE key$"):
         CurveKeys.pinned(PAIRS[0], 0, TEXTS | {2: TEXTS[0]})
 
 
@@ -112,7 +112,7 @@ def test_a_dangling_link_is_not_followed_to_a_new_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TransportError, match="cannot write CURVE key file .*nowhere/curve.key: No such file"):
+    with pytest.raises(TransportError, match=r"cannot write CURVE key file .*nowhere/curve.key: No such file"):
         write_key_file(tmp_path / "nowhere" / "curve.key", make_pair())
 
 
@@ -148,7 +148,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
     for name in ("fifo", "."):
         with pytest.raises(TransportError, match="is not a regular file"):
             load_key_file(tmp_path / name)
-    with pytest.raises(TransportError, match="cannot read CURVE key file .*nothing: No such file"):
+    with pytest.raises(TransportError, match=r"cannot read CURVE key file .*nothing: No such file"):
         load_key_file(tmp_path / "nothing")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from states.closing import GRACE_RESENDS
-from states.effects import Relay
+from states.effects import Persist, Relay
 from states.memory import Memory
 from states.messages import BlockSignature, Precommit, Prevote, Proposal
 from tests.core_bench import (
@@ -180,7 +180,7 @@ def test_the_height_goes_on_when_so_many_are_empty_that_nobody_else_could_close_
     bench.hear(3, heartbeat(3, fresh=True))
     assert votes_so_far(bench) == []
     bench.hear(4, heartbeat(4, fresh=True))
-    persisted = [effect.records for effect in bench.effects if type(effect).__name__ == "Persist"]
+    persisted = [effect.records for effect in bench.effects if isinstance(effect, Persist)]
     assert persisted[0] == (cast("prevote", 0, X),)
     assert persisted[1][0].block_hash == X  # the lock goes on record with the precommit
     assert persisted[1][1] == cast("precommit", 0, X)

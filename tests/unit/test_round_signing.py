@@ -5,8 +5,15 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from states.closing import PATIENCE_RESENDS
-from states.effects import Broadcast, CombineBlock, Persist, Report, SignDigest, SubmitBlock
+from states.effects import (
+    PATIENCE_RESENDS,
+    Broadcast,
+    CombineBlock,
+    Persist,
+    Report,
+    SignDigest,
+    SubmitBlock,
+)
 from states.events import DigestSigned
 from states.messages import BlockSignature
 from tests.cluster_watch import seal

@@ -162,6 +162,20 @@ def ready(socket_type: bytes) -> bytes:
     return b"\x04" + bytes([len(body)]) + body
 
 
+def shake_hands(connection: socket.socket, socket_type: bytes) -> None:
+    """Do the handshake of ZMTP 3.0 without a mechanism. The first message may follow only after it.
+
+    ConnectionError when the far end closes before it is done.
+    """
+    connection.sendall(greeting() + ready(socket_type))
+    seen = b""
+    while b"READY" not in seen:
+        data = connection.recv(4096)
+        if not data:
+            raise ConnectionError("closed during the handshake")
+        seen += data
+
+
 def is_cut(connection: socket.socket) -> bool:
     """Whether the far end has closed the connection, once all that it sent is read."""
     connection.setblocking(False)
