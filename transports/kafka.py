@@ -156,7 +156,6 @@ class KafkaTransport:
         finally:
             with self._lock:  # from here on send() refuses, also if this thread failed
                 self._running = False
-                self._loop = None
             self._mark(connected=False)
             self._tried.set()
 
@@ -168,13 +167,17 @@ class KafkaTransport:
             self._loop = asyncio.get_running_loop()
             if not self._running:
                 self._stop.set()
-        await self._stop.wait()
-        end = time.monotonic() + FLUSH_S
-        while self._connected_since[0] and not self._outbox.empty and time.monotonic() < end:
-            await asyncio.sleep(0.005)
-        keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeper
+        try:
+            await self._stop.wait()
+            end = time.monotonic() + FLUSH_S
+            while self._connected_since[0] and not self._outbox.empty and time.monotonic() < end:
+                await asyncio.sleep(0.005)
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
+        finally:
+            with self._lock:  # while it is still open: another thread may be about to call it
+                self._loop = None
 
     async def _keep(self, access: Access, reader: Reader) -> None:
         """Connect, and connect again after each failure."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -155,6 +157,30 @@ def test_topics_that_may_not_be_read_or_written_are_named(stand_in: Start, allow
         [topic.name for topic in request.topics], allowed=allowed
     )
     assert refusal(broker.settings()) == line
+
+
+def test_a_transport_whose_thread_has_ended_by_itself_can_still_be_closed(
+    stand_in: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, closed = threading.Event(), threading.Event()
+    run = asyncio.run
+
+    def linger(work: Any) -> None:
+        run(work)
+        ended.set()
+        closed.wait(60)
+
+    monkeypatch.setattr("transports.kafka.asyncio.run", linger)
+    broker = stand_in()
+    broker.handlers[MetadataRequest] = lambda request: broker.metadata([t.name for t in request.topics], code=29)
+    transport = KafkaTransport(broker.settings(), 2, 0)
+    monkeypatch.setattr(transport, "close", lambda: None)
+    with pytest.raises(TransportError):
+        transport.start(lambda _: None)
+    assert ended.wait(60)
+    monkeypatch.undo()
+    threading.Timer(0.1, closed.set).start()  # close waits for the thread
+    transport.close()
 
 
 def test_topics_that_may_not_even_be_seen_are_named(stand_in: Start) -> None:
