@@ -7,6 +7,8 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from structlog.contextvars import bound_contextvars
+
 from fedsm.access import open_rpc
 from fedsm.assembly import Ground, assemble
 from fedsm.chains.base import ChainError, ChainIdentity, FederationScript
@@ -70,7 +72,10 @@ class Daemon:
         signer = self._signer(rpc, federation)
         try:
             directory = self._directory(identity, signer)
-            with Guard.open(directory / GUARD_FILE, identity.genesis, signer.public_key) as guard:
+            with (
+                Guard.open(directory / GUARD_FILE, identity.genesis, signer.public_key) as guard,
+                bound_contextvars(member=self.config.member),  # for the lines of the transports
+            ):
                 self._serve(Ground(chain, identity, federation, quorum, signer, guard, directory))
         except (GuardError, IdentityError, SignerError, TransportError) as error:
             raise FedsmError(str(error)) from None

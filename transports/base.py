@@ -6,6 +6,8 @@ it, on the signed envelopes, so that all transports behave alike.
 
 from __future__ import annotations
 
+import contextvars
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,6 +34,14 @@ class LinkStatus:
     since_ms: int
     received: int
     refused: int
+
+
+def start_thread(name: str, run: Callable[..., None], *arguments: object) -> threading.Thread:
+    """Run a function in a daemon thread whose log lines say what those of the present thread do (the member)."""
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run, *arguments), name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 class Transport(Protocol):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from transports.base import Deliver, LinkStatus, Transport, TransportError
+from transports.base import Deliver, LinkStatus, Transport, TransportError, start_thread
 from transports.echoes import Echoes
 
 RETRY_S = 10.0  # until a transport that could not start is tried again
@@ -55,13 +55,9 @@ class FanoutTransport:
                 raise TransportError("this transport was started before")
             self._started = self._running = True
             for way, part in enumerate(self._parts):
-                part.thread = threading.Thread(
-                    target=self._keep_starting,
-                    args=(part, self._receiver(way, deliver)),
-                    name=f"start-{part.name}",
-                    daemon=True,
+                part.thread = start_thread(
+                    f"start-{part.name}", self._keep_starting, part, self._receiver(way, deliver)
                 )
-                part.thread.start()
             self._changing.wait_for(self._has_begun)
             works = any(part.running for part in self._parts)
         if not works:
@@ -135,7 +131,7 @@ class FanoutTransport:
         except TransportError as error:
             failure = str(error)
         except Exception as error:  # a fault in one must neither stop the others nor leave start() waiting
-            log.exception("a transport could not be started", transport=part.name)
+            log.exception("transport_fault", transport=part.name)
             failure = f"{type(error).__name__}: {error}"
         with self._changing:
             part.running = not failure and self._running

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from transports.base import Deliver, LinkStatus, TransportError
+from transports.base import Deliver, LinkStatus, TransportError, start_thread
 from transports.kafka_cluster import Cluster, Topic
 from transports.kafka_errors import BrokerError
 from transports.kafka_outbox import BATCH_BYTES, Outbox
@@ -109,8 +109,7 @@ class KafkaTransport:
         if settings.tls is None and settings.sasl is not None and settings.sasl.mechanism == "PLAIN":
             log.warning("kafka_password_in_clear", address=settings.address, detail="use TLS, or SCRAM")
         self._running = True
-        thread = threading.Thread(target=self._run, args=(access, deliver), name="kafka-transport", daemon=True)
-        thread.start()
+        thread = start_thread("kafka-transport", self._run, access, deliver)
         self._thread = thread
         self._tried.wait(START_S)
         if self._refusal is not None:
@@ -190,7 +189,7 @@ class KafkaTransport:
                 failure = error
             except Exception:
                 # Nothing a broker sends may end this thread.
-                log.exception("the Kafka transport failed")
+                log.exception("transport_fault", transport="kafka")
                 failure = BrokerError("an error of our own")
             self._go_down(failure)
             if time.monotonic() - begun > STEADY_S:
@@ -262,7 +261,7 @@ class KafkaTransport:
                 deliver(data)
             except Exception:
                 # Nothing a peer sends may end this thread, whatever the code above makes of it.
-                log.exception("a received message could not be handed on")
+                log.exception("delivery_failed")
             return True
 
         return take

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import structlog
 import zmq
 
-from transports.base import Deliver, LinkStatus, TransportError
+from transports.base import Deliver, LinkStatus, TransportError, start_thread
 from transports.curve import CurveKeys
 from transports.limits import MAX_MESSAGE_BYTES
 from transports.nodes import NodeAddress
@@ -78,11 +78,7 @@ class ZmqTransport:
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         poller.register(self._wakeup, zmq.POLLIN)
         self._running = True
-        thread = threading.Thread(
-            target=self._run, args=(context, listener, links, poller, deliver), name="zmq-transport", daemon=True
-        )
-        thread.start()
-        self._thread = thread
+        self._thread = start_thread("zmq-transport", self._run, context, listener, links, poller, deliver)
 
     def send(self, data: bytes) -> None:
         """Publish to all peers that are connected; see Transport.send. Raises TransportError if too long."""
@@ -155,7 +151,7 @@ class ZmqTransport:
                 deliver(data)
             except Exception:
                 # Nothing a peer sends may end this thread, whatever the code above makes of it.
-                log.exception("a received message could not be handed on")
+                log.exception("delivery_failed")
 
         inspected_s = time.monotonic()
         try:

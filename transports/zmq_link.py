@@ -233,7 +233,7 @@ class ZmqLink:
         self._retry_s = time.monotonic() + retry_s
         if cause not in self._said:
             self._said.add(cause)
-            self._say(log.warning, "link refused", cause=cause)
+            self._say(log.warning, "link_refused", cause=cause)
 
     def _receive(self, deliver: Deliver) -> None:
         """Deliver a batch and charge it. The processor time is this thread's, spent here and above."""
@@ -267,7 +267,7 @@ class ZmqLink:
             self._poller.unregister(self._socket)
             if now_s - self._slow_logged_s >= SLOW_LOG_S:
                 self._slow_logged_s = now_s
-                self._say(log.warning, "link slowed", cause="it sends more than a member has to say")
+                self._say(log.warning, "link_slowed", cause="it sends more than a member has to say")
 
     def _check_unfinished(self) -> None:
         received = None if self._wire is None else self._wire.received()
@@ -282,9 +282,9 @@ class ZmqLink:
     def _mark(self, *, connected: bool) -> None:
         if connected != self._connected_since[0]:
             self._connected_since = (connected, time.time_ns() // 1_000_000)
-            self._say(log.info, "link up" if connected else "link down")
+            self._say(log.info, "link_up" if connected else "link_down")
 
     def _say(self, write: Callable[..., object], event: str, **fields: str) -> None:
         # A peer that comes and goes all the time must not fill the log.
         if self._log_lines.take(time.monotonic()):
-            write(event, member=self._member, address=self._address.endpoint, **fields)
+            write(event, peer=self._member, address=self._address.endpoint, **fields)

@@ -237,7 +237,7 @@ class ZmqListener:
         logged_s = self._logged.get((holder, cause))
         if (logged_s is None or now_s - logged_s > LOG_AGAIN_S) and self._log_lines.take(now_s):
             self._logged.put((holder, cause), now_s)
-            log.warning("connection refused", address=address, cause=cause, refused=self._refused)
+            log.warning("connection_refused", address=address, cause=cause, refused=self._refused)
 
     def _note_subscribers(self) -> None:
         connected = any(c.subscribed for c in self._connections.values())

@@ -49,7 +49,7 @@ def mesh() -> Iterator[Mesh]:
     mesh.close()
 
 
-def causes(lines: list[Any], event: str = "connection refused") -> set[str]:
+def causes(lines: list[Any], event: str = "connection_refused") -> set[str]:
     return {str(line["cause"]) for line in lines if line["event"] == event}
 
 
@@ -251,7 +251,7 @@ def test_an_impostor_without_curve_is_not_heard_and_counted_on_the_link(mesh: Me
         until(refused, "it is refused, and tried again")
         undisturbed(mesh, peers)
         assert not peers[0].link(1).connected
-    assert causes(lines, "link refused") <= {"the peer uses no CURVE", HUNG_UP}
+    assert causes(lines, "link_refused") <= {"the peer uses no CURVE", HUNG_UP}
 
 
 def test_an_impostor_with_a_key_of_its_own_is_not_heard(mesh: Mesh) -> None:
@@ -261,12 +261,12 @@ def test_an_impostor_with_a_key_of_its_own_is_not_heard(mesh: Mesh) -> None:
 
         def noticed() -> bool:
             impostor.send(b"listen to me")
-            return bool(causes(lines, "link refused"))
+            return bool(causes(lines, "link_refused"))
 
         until(noticed, "it is noticed")
         undisturbed(mesh, peers)
         assert not peers[0].link(1).connected
-    assert causes(lines, "link refused") == {HUNG_UP}
+    assert causes(lines, "link_refused") == {HUNG_UP}
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_plain_member_and_an_encrypted_one_say_so_and_meet_once_both_have_keys
     with capture_logs() as lines:
         (first,) = mesh(nodes, [0], curve=keys_of(PAIRS[:2], 0))
         (plain,) = mesh(nodes, [1])
-        until(lambda: said <= causes(lines, "link refused"), "both sides say so")
+        until(lambda: said <= causes(lines, "link_refused"), "both sides say so")
         until(lambda: first.link(None).refused > 0 and plain.link(None).refused > 0, "both sides count")
     plain.transport.close()
     (second,) = mesh(nodes, [1], curve=keys_of(PAIRS[:2], 1))
@@ -306,7 +306,7 @@ def test_a_wrong_pin_closes_both_ways_and_is_said_once_on_each_side(mesh: Mesh) 
     assert not first.link(1).connected
     assert not second.link(0).connected
     assert causes(lines) == {"encrypted for another key than ours", f"key {PAIRS[0].public_text} is not pinned"}
-    assert causes(lines, "link refused") == {"the peer does not know our CURVE key", HUNG_UP}
+    assert causes(lines, "link_refused") == {"the peer does not know our CURVE key", HUNG_UP}
     assert len(lines) < 8
 
 
@@ -324,8 +324,8 @@ def test_a_member_whose_key_is_not_pinned_learns_that_from_its_own_log(mesh: Mes
     with capture_logs() as lines:
         (first,) = mesh(nodes, [0], curve=keys_of(PAIRS[:2], 0))
         mesh(nodes, [1], curve=CurveKeys(STRANGER, {0: PAIRS[0].public}))
-        until(lambda: bool(causes(lines, "link refused") and first.link(None).refused), "both sides know")
-    assert "the peer does not know our CURVE key" in causes(lines, "link refused")
+        until(lambda: bool(causes(lines, "link_refused") and first.link(None).refused), "both sides know")
+    assert "the peer does not know our CURVE key" in causes(lines, "link_refused")
     assert f"key {STRANGER.public_text} is not pinned" in causes(lines)
 
 

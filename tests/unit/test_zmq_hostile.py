@@ -77,7 +77,7 @@ def test_a_flood_of_messages_is_read_at_its_rate_and_nobody_else_waits(
             assert 200 < flood_until_it_waits(first, liar, b"garbage") <= 200 + BATCH
             talk(first, third)
             assert first.link(1).connected
-    assert [line["member"] for line in lines if line["event"] == "link slowed"].count(1) >= 1
+    assert [line["peer"] for line in lines if line["event"] == "link_slowed"].count(1) >= 1
 
 
 def test_a_flood_of_bytes_is_read_at_its_rate(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +266,7 @@ def test_a_handshake_has_a_time_limit(mesh: Mesh, monkeypatch: pytest.MonkeyPatc
         with connection_to(nodes[0], greeting()[:20]) as idle:
             until(lambda: is_cut(idle), "it is cut")
         until(lambda: first.link(None).refused == 1, "it is counted")
-    assert [line["cause"] for line in lines if line["event"] == "connection refused"] == ["no handshake in time"]
+    assert [line["cause"] for line in lines if line["event"] == "connection_refused"] == ["no handshake in time"]
 
 
 @pytest.mark.parametrize(
