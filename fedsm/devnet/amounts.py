@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import wallycore as wally
 
+from fedsm.chains.transaction import explicit_amount, issued_assets
 from fedsm.devnet.rejection import Rejection
-from fedsm.devnet.transaction import INDEX_MASK, explicit_amount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fedsm.chains.transaction import Issuance, Transaction, TxInput
     from fedsm.devnet.coins import Coin
-    from fedsm.devnet.transaction import Issuance, Transaction, TxInput
 
 MOST_MONEY = 2_100_000_000_000_000  # satoshi; the bound on amounts of any one asset
 EXPLICIT = 1
@@ -44,17 +44,6 @@ def check_amounts(transaction: Transaction, spent: Sequence[Coin]) -> None:
         explicit = asset[0] == EXPLICIT
         if explicit and ((rest > 0 and not surplus_allowed) or (rest < 0 and not deficit_allowed)):
             raise _unequal()
-
-
-def issued_assets(spending: TxInput, issuance: Issuance) -> tuple[bytes, bytes, bytes]:
-    """Entropy, asset id and token id (32 bytes each, internal order) of an issuance or reissuance."""
-    entropy = issuance.entropy
-    if not issuance.is_reissuance:
-        index = int.from_bytes(spending.outpoint[32:], "little") & INDEX_MASK
-        entropy = bytes(wally.tx_elements_issuance_generate_entropy(spending.outpoint[:32], index, entropy))
-    flags = wally.WALLY_TX_FLAG_BLINDED_INITIAL_ISSUANCE if len(issuance.amount) == 33 else 0
-    token = wally.tx_elements_issuance_calculate_reissuance_token(entropy, flags)
-    return entropy, bytes(wally.tx_elements_issuance_calculate_asset(entropy)), bytes(token)
 
 
 def _add_issuance(balance: Counter[bytes], spending: TxInput, issuance: Issuance, spent_asset: bytes) -> bool:

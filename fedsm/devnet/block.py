@@ -9,7 +9,7 @@ import wallycore as wally
 
 from fedsm.chains.header import BlockHeader, fast_merkle_root, parse_header
 from fedsm.chains.reader import Reader, write_compact_size
-from fedsm.devnet.transaction import Transaction, read_transaction
+from fedsm.chains.transaction import Transaction, read_transaction
 
 SMALLEST_TRANSACTION = 11
 COMMITMENT_PREFIX = bytes.fromhex("6a24aa21a9ed")  # BIP 141: OP_RETURN, 36 bytes, marker

@@ -20,9 +20,9 @@ from fedsm.devnet.rejection import Rejection
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from fedsm.chains.transaction import Transaction
     from fedsm.devnet.block import ParsedBlock
     from fedsm.devnet.params import ChainParams
-    from fedsm.devnet.transaction import Transaction
 
 RECORD_OVERHEAD = 8  # bytes that a block takes on a node's disk beside its own
 TipStatus = Literal["active", "invalid", "valid-fork", "valid-headers"]

@@ -10,7 +10,7 @@ import wallycore as wally
 from fedsm.devnet.encoding import SEQUENCE_DISABLED, SIGHASH_RANGEPROOF
 
 if TYPE_CHECKING:
-    from fedsm.devnet.transaction import Transaction, TxOutput
+    from fedsm.chains.transaction import Transaction, TxOutput
 
 LOCKTIME_THRESHOLD = 500_000_000  # below it a locktime is a block height, from it on seconds
 SEQUENCE_IN_TIME = 1 << 22

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fedsm.devnet.transaction import Transaction, TxOutput
+    from fedsm.chains.transaction import Transaction, TxOutput
 
 MEMPOOL_HEIGHT = 0x7FFF_FFFF  # "height" of a coin that an unconfirmed transaction makes
 

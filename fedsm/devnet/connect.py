@@ -16,10 +16,10 @@ from fedsm.devnet.rejection import Rejection
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fedsm.chains.transaction import Transaction, TxInput
     from fedsm.devnet.block import ParsedBlock
     from fedsm.devnet.coins import Coin, CoinSource
     from fedsm.devnet.index import BlockEntry
-    from fedsm.devnet.transaction import Transaction, TxInput
 
 COINBASE_MATURITY = 100
 MOST_CACHED = 200_000

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import wallycore as wally
 
 from fedsm.chains.header import BlockHeader, display_hash
+from fedsm.chains.transaction import Transaction, explicit_value, parse_transaction
 from fedsm.chains.transactions import ISSUANCE_BIT
 from fedsm.devnet.block import ParsedBlock, merkle_root
-from fedsm.devnet.transaction import Transaction, explicit_value, parse_transaction
 
 if TYPE_CHECKING:
     from fedsm.devnet.params import ChainParams

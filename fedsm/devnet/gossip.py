@@ -18,9 +18,9 @@ from fedsm.devnet.rejection import Rejection
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from fedsm.chains.transaction import Transaction
     from fedsm.devnet.block import ParsedBlock
     from fedsm.devnet.node import Node
-    from fedsm.devnet.transaction import Transaction
 
 
 @dataclass(order=True)

@@ -14,9 +14,9 @@ from fedsm.devnet.replacement import check_replacement
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fedsm.chains.transaction import Transaction
     from fedsm.devnet.chainstate import ChainState
     from fedsm.devnet.connect import ScriptCache
-    from fedsm.devnet.transaction import Transaction
 
 REPLACEABLE = 0xFFFF_FFFD  # the highest sequence number that signals replaceability (BIP 125)
 MOST_RELATIVES = 25  # unconfirmed ancestors or descendants, the transaction itself included

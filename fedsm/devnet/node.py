@@ -14,6 +14,7 @@ from fedsm.devnet.rejection import Rejection
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from fedsm.chains.transaction import Transaction
     from fedsm.devnet.block import ParsedBlock
     from fedsm.devnet.chainstate import Change
     from fedsm.devnet.connect import ScriptCache
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from fedsm.devnet.params import ChainParams
     from fedsm.devnet.store import BlockStore
     from fedsm.devnet.template import Template
-    from fedsm.devnet.transaction import Transaction
 
 OLDEST_TIP = 24 * 60 * 60  # seconds: with an older tip a node says that it still downloads the chain
 

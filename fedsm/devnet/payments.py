@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import wallycore as wally
 
+from fedsm.chains.transaction import explicit_value, parse_transaction
 from fedsm.devnet.connect import COINBASE_MATURITY
 from fedsm.devnet.rejection import Rejection
-from fedsm.devnet.transaction import explicit_value, parse_transaction
 
 if TYPE_CHECKING:
+    from fedsm.chains.transaction import Transaction
     from fedsm.devnet.coins import Coin
     from fedsm.devnet.network import Devnet
     from fedsm.devnet.node import Node
-    from fedsm.devnet.transaction import Transaction
 
 SECRET = hashlib.sha256(b"fedsm devnet funds").digest()
 PUBLIC_KEY = bytes(wally.ec_public_key_from_private_key(SECRET))

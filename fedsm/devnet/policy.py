@@ -11,8 +11,8 @@ from fedsm.devnet.script_types import script_type, small_multisig
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fedsm.chains.transaction import Transaction, TxInput, TxOutput
     from fedsm.devnet.coins import Coin
-    from fedsm.devnet.transaction import Transaction, TxInput, TxOutput
 
 RELAY_FEE_RATE = 100  # satoshi per 1000 virtual bytes; minimum relay fee and dust fee alike
 MOST_WEIGHT = 400_000

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedsm.chains.header import display_hash, internal_hash
 from fedsm.chains.reader import DecodeError
+from fedsm.chains.transaction import OP_RETURN, Transaction, parse_transaction
 from fedsm.devnet.policy import RELAY_FEE_RATE, fee_for
 from fedsm.devnet.rejection import Rejection
 from fedsm.devnet.rpc_base import (
@@ -26,7 +27,6 @@ from fedsm.devnet.rpc_base import (
     integer,
     satoshi,
 )
-from fedsm.devnet.transaction import OP_RETURN, Transaction, parse_transaction
 from fedsm.devnet.views import transaction_view
 
 if TYPE_CHECKING:

@@ -8,21 +8,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fedsm.chains.header import internal_hash
+from fedsm.chains.transaction import NULL_OUTPOINT
 from fedsm.devnet import encoding
 from fedsm.devnet.amounts import MOST_MONEY
 from fedsm.devnet.block import COMMITMENT_PREFIX, merkle_root, witness_commitment
 from fedsm.devnet.dynafed import check_dynafed_header
 from fedsm.devnet.proof import has_valid_proof
 from fedsm.devnet.rejection import Rejection
-from fedsm.devnet.transaction import NULL_OUTPOINT
 
 if TYPE_CHECKING:
     from fedsm.chains.header import BlockHeader
+    from fedsm.chains.transaction import Transaction
     from fedsm.devnet.block import ParsedBlock
     from fedsm.devnet.deployments import Deployments
     from fedsm.devnet.index import BlockEntry
     from fedsm.devnet.params import ChainParams
-    from fedsm.devnet.transaction import Transaction
 
 MOST_BLOCK_WEIGHT = 4_000_000
 FUTURE_LIMIT = 2 * 60 * 60  # seconds that a block's time may be ahead of the node's clock

@@ -10,9 +10,9 @@ import struct
 from typing import TYPE_CHECKING
 
 from fedsm.chains.header import internal_hash
+from fedsm.chains.transaction import Transaction, parse_transaction
 from fedsm.devnet.block import ParsedBlock, read_block
 from fedsm.devnet.genesis import genesis_block
-from fedsm.devnet.transaction import Transaction, parse_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

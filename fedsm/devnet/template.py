@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import wallycore as wally
 
 from fedsm.chains.header import NULL_ENTRY, BlockHeader, DynafedEntry, display_hash
+from fedsm.chains.transaction import Transaction, explicit_value, parse_transaction
 from fedsm.devnet import encoding, rules
 from fedsm.devnet.block import COMMITMENT_PREFIX, ParsedBlock, merkle_root, witness_commitment
 from fedsm.devnet.dynafed import current_parameters
 from fedsm.devnet.policy import RELAY_FEE_RATE, fee_for
-from fedsm.devnet.transaction import Transaction, explicit_value, parse_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import wallycore as wally
 
 from fedsm.chains.header import display_hash
-from fedsm.devnet.amounts import issued_assets
+from fedsm.chains.transaction import issued_assets
 from fedsm.devnet.rpc_base import coins
 from fedsm.devnet.script_types import address_of, assembly, multisig_parts, script_type
 
 if TYPE_CHECKING:
     from fedsm.chains.header import DynafedEntry
+    from fedsm.chains.transaction import Issuance, Transaction, TxInput, TxOutput
     from fedsm.devnet.chainstate import ChainState
     from fedsm.devnet.coins import Coin, Undo
     from fedsm.devnet.index import BlockEntry
-    from fedsm.devnet.transaction import Issuance, Transaction, TxInput, TxOutput
 
 Json = dict[str, object]
 EXPLICIT = 1

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import wallycore as wally
 
 from fedsm.chains.script import parse_multisig
+from fedsm.chains.transaction import Transaction, explicit_value, parse_transaction
 from fedsm.devnet import ChainParams, Devnet, NodeService
 from fedsm.devnet.block import ParsedBlock, read_block
 from fedsm.devnet.genesis import genesis_block
 from fedsm.devnet.proof import combine
 from fedsm.devnet.template import new_block
-from fedsm.devnet.transaction import Transaction, explicit_value, parse_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fedsm.chains.script import Multisig
+from fedsm.chains.transaction import parse_transaction
 from fedsm.devnet import Devnet, federation_params
 from fedsm.devnet.block import ParsedBlock
 from fedsm.devnet.store import StoreError
-from fedsm.devnet.transaction import parse_transaction
 from tests.elements_vectors import load
 from tests.unit.devnet_support import (
     FUNDS_SCRIPT,

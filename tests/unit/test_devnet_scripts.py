@@ -32,8 +32,8 @@ from tests.unit.devnet_support import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fedsm.chains.transaction import Transaction
     from fedsm.devnet.node import Node
-    from fedsm.devnet.transaction import Transaction
 
 MEMBERS = load("rpc_errors")["chains"][0]["members"]
 SECRETS = secrets_of(MEMBERS)

@@ -11,11 +11,11 @@ import pytest
 import wallycore as wally
 
 from fedsm.chains.script import Multisig
+from fedsm.chains.transaction import explicit_value
 from fedsm.chains.transactions import ISSUANCE_BIT
 from fedsm.devnet import Devnet, federation_params
 from fedsm.devnet.payments import next_payments
 from fedsm.devnet.rejection import Rejection
-from fedsm.devnet.transaction import explicit_value
 from tests.elements_vectors import load
 from tests.unit.devnet_support import (
     FUNDS_PUBKEY,
@@ -36,7 +36,7 @@ from tests.unit.devnet_support import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fedsm.devnet.transaction import Transaction
+    from fedsm.chains.transaction import Transaction
 
 MEMBERS = load("rpc_errors")["chains"][0]["members"]
 SECRETS = secrets_of(MEMBERS)

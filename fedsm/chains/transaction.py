@@ -1,4 +1,4 @@
-"""Elements transactions as they stand in blocks, and the hashes that blocks need of them.
+"""Elements transactions, read strictly as a node reads them, and their hashes.
 
 Layout (fedsm.chains.transactions has it in words): reading is strict, as a node's is. Hashes and outpoints are
 bytes in internal order here; RPC answers turn them round. libwally is used for signature hashes, building and
@@ -212,6 +212,17 @@ def explicit_value(satoshi: int) -> bytes:
     return b"\x01" + struct.pack(">q", satoshi)
 
 
+def issued_assets(spending: TxInput, issuance: Issuance) -> tuple[bytes, bytes, bytes]:
+    """Entropy, asset id and token id (32 bytes each, internal order) of an issuance or reissuance."""
+    entropy = issuance.entropy
+    if not issuance.is_reissuance:
+        index = int.from_bytes(spending.outpoint[32:], "little") & INDEX_MASK
+        entropy = bytes(wally.tx_elements_issuance_generate_entropy(spending.outpoint[:32], index, entropy))
+    flags = wally.WALLY_TX_FLAG_BLINDED_INITIAL_ISSUANCE if len(issuance.amount) == 33 else 0
+    token = wally.tx_elements_issuance_calculate_reissuance_token(entropy, flags)
+    return entropy, bytes(wally.tx_elements_issuance_calculate_asset(entropy)), bytes(token)
+
+
 def parse_transaction(data: bytes) -> Transaction:
     """Read one transaction that takes all of ``data``. Raises DecodeError."""
     reader = Reader(data)
@@ -307,6 +318,7 @@ __all__ = [
     "TxOutput",
     "explicit_amount",
     "explicit_value",
+    "issued_assets",
     "parse_transaction",
     "read_transaction",
 ]
