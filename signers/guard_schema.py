@@ -78,18 +78,23 @@ def create(path: Path, chain: str, public_key: bytes) -> None:
         try:
             connection.execute("PRAGMA journal_mode = MEMORY")  # a draft needs no rollback after a crash
             connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(f"BEGIN; PRAGMA application_id = {_APPLICATION_ID}; {_LAYOUT}")
-            rows = Rows(connection)
-            rows.set_meta("chain", chain)
-            rows.set_meta("public_key", public_key.hex())
-            connection.execute(f"PRAGMA user_version = {FILE_VERSION}")
-            connection.execute("COMMIT")
+            lay_out(connection, chain, public_key)
         finally:
             connection.close()
         draft.rename(path)
         _sync_directory(path.parent)
     except (OSError, sqlite3.Error) as error:
         raise GuardError("write-failed", f"cannot create guard file {path}: {_reason(error)}") from error
+
+
+def lay_out(connection: sqlite3.Connection, chain: str, public_key: bytes) -> None:
+    """Make the tables of an empty database, in one transaction."""
+    connection.executescript(f"BEGIN; PRAGMA application_id = {_APPLICATION_ID}; {_LAYOUT}")
+    rows = Rows(connection)
+    rows.set_meta("chain", chain)
+    rows.set_meta("public_key", public_key.hex())
+    connection.execute(f"PRAGMA user_version = {FILE_VERSION}")
+    connection.execute("COMMIT")
 
 
 def connect(path: Path, chain: str, public_key: bytes) -> sqlite3.Connection:
