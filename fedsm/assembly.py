@@ -62,7 +62,8 @@ def assemble(config: DaemonConfig, ground: Ground, log: Logger) -> tuple[Engine,
     digest = "" if config.federation is None else config.federation.digest
     transport = make_transport(config, ground.quorum.members, log)
     own, certificate = _own_identity(config.member, ground, clock)
-    intake = Intake(_opener(config, ground, certificate), clock, log)
+    evidence = EvidenceLog(ground.directory / "evidence.jsonl")
+    intake = Intake(_opener(config, ground, certificate), clock, log, evidence)
     schedule, timeouts = Schedule(config.interval_ms), timeouts_for(config.interval_ms)
     core = Round(Settings(config.member, ground.quorum, schedule, timeouts))
     parts = Parts(
@@ -76,7 +77,7 @@ def assemble(config: DaemonConfig, ground: Ground, log: Logger) -> tuple[Engine,
         intake=intake,
         beacon=Beacon(core, certificate, __version__, intake.serials, digest),
         peers=Peers(config.member, __version__, digest, log),
-        evidence=EvidenceLog(ground.directory / "evidence.jsonl"),
+        evidence=evidence,
         clock=clock,
         log=log,
     )

@@ -91,9 +91,9 @@ class Engine:
         """The node has a new best block, or a chain that cannot be worked (from the tip follower's thread)."""
         self._inbox.put(news)
 
-    def deliver_data(self, data: bytes) -> None:
+    def deliver_data(self, data: bytes, via: str) -> None:
         """Bytes came in by a transport (in its thread): authenticated here, so that garbage costs no round."""
-        opened = self._parts.intake.admit(data)
+        opened = self._parts.intake.admit(data, via)
         if opened is not None:
             self._inbox.put(opened)
 

@@ -6,7 +6,10 @@ import threading
 from collections import Counter
 
 from fedsm.clock import Clock
+from fedsm.evidence import EvidenceLog
 from fedsm.log import Logger
+from states.effects import Report
+from transports.envelope import parse
 from transports.limits import MAX_MESSAGE_BYTES
 from transports.opener import Opened, Opener
 from transports.refusals import EnvelopeError
@@ -22,14 +25,15 @@ _ROUTINE = frozenset({"duplicate", "replayed", "stale-height", "no-identity", "o
 class Intake:
     """Admits verified messages, a bounded number of each member at a time. Called from transport threads."""
 
-    def __init__(self, opener: Opener, clock: Clock, log: Logger) -> None:
+    def __init__(self, opener: Opener, clock: Clock, log: Logger, evidence: EvidenceLog) -> None:
         self._opener = opener
         self._clock = clock
         self._log = log
+        self._evidence = evidence
         self._lock = threading.Lock()
         self._pending: Counter[int] = Counter()
         self._pending_bytes: Counter[int] = Counter()
-        self._refused: Counter[tuple[str, int | None]] = Counter()
+        self._refused: Counter[tuple[str, int | None, str]] = Counter()
 
     @property
     def refused(self) -> dict[str, int]:
@@ -44,16 +48,19 @@ class Intake:
         """Refuse messages for lower heights from now on, except heartbeats."""
         self._opener.floor = height
 
-    def admit(self, data: bytes) -> Opened | None:
-        """The verified message in ``data``, or None when it is refused (counted, and logged now and then)."""
+    def admit(self, data: bytes, via: str) -> Opened | None:
+        """The verified message in ``data``, or None when it is refused (counted, and logged now and then).
+
+        ``via`` is the link or topic that brought it. What convicts its author is kept as evidence when logged.
+        """
         try:
             with self._lock:
                 opened = self._opener.open(data, self._clock.steady_ms())
         except EnvelopeError as error:
-            self._note_refusal(error)
+            self._note_refusal(error, data, via)
             return None
         if not self._reserve(opened.sender, len(data)):
-            self._note("queue-full", None, "", claimed=opened.sender)
+            self._note("queue-full", None, "", opened.sender, via)
             return None
         return opened
 
@@ -72,14 +79,26 @@ class Intake:
             self._pending[sender], self._pending_bytes[sender] = messages, held
             return True
 
-    def _note_refusal(self, error: EnvelopeError) -> None:
-        if error.reason not in _ROUTINE:
-            self._note(error.reason, error.offender, error.detail, claimed=error.sender)
+    def _note_refusal(self, error: EnvelopeError, data: bytes, via: str) -> None:
+        if error.reason in _ROUTINE:
+            return
+        logged = self._note(error.reason, error.offender, error.detail, error.sender, via)
+        if logged and error.offender is not None:
+            place = parse(data)
+            report = Report(error.reason, place.height, place.round, error.offender, error.detail, (data,))
+            if not self._evidence.add(report):
+                self._log.error("evidence_not_kept", code=error.reason, peer=error.offender)
 
-    def _note(self, reason: str, member: int | None, detail: str, claimed: int | None = None) -> None:
-        key = (reason, member if member is not None else claimed)
-        self._refused[key] += 1
-        if self._refused[key] % LOG_EVERY == 1:
-            fields = {"peer": member, "claimed": claimed, "detail": detail or None, "count": self._refused[key]}
-            known = {name: value for name, value in fields.items() if value is not None}
-            self._log.warning("message_refused", reason=reason, **known)
+    def _note(self, reason: str, member: int | None, detail: str, claimed: int | None, via: str) -> bool:
+        """Count a refusal, and log it if it is the first of its kind in LOG_EVERY; whether it was."""
+        key = (reason, member if member is not None else claimed, via)
+        with self._lock:
+            self._refused[key] += 1
+            count = self._refused[key]
+        if count % LOG_EVERY != 1:
+            return False
+        fields = {"peer": member, "claimed": claimed, "detail": detail or None, "count": count}
+        known = {name: value for name, value in fields.items() if value is not None}
+        say = self._log.warning if member is None else self._log.error
+        say("message_refused", reason=reason, via=via, **known)
+        return True

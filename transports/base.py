@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-Deliver = Callable[[bytes], None]
+# A message, and the way it came as operators know it: the address of a link, or the name of a topic. Whoever is at
+# the other end brought it, and need not be whom it claims to be from.
+Deliver = Callable[[bytes, str], None]
 
 
 class TransportError(Exception):

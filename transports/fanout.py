@@ -107,11 +107,11 @@ class FanoutTransport:
         return failed or not self._running or any(part.running for part in self._parts)
 
     def _receiver(self, way: int, deliver: Deliver) -> Deliver:
-        def receive(data: bytes) -> None:
+        def receive(data: bytes, via: str) -> None:
             with self._counting:
                 is_echo = self._echoes.is_echo(way, data, time.monotonic())
             if not is_echo:
-                deliver(data)
+                deliver(data, via)
 
         return receive
 

@@ -250,15 +250,15 @@ class KafkaTransport:
         ]
         return [*others, proposals]
 
-    def _filter(self, deliver: Deliver) -> Callable[[bytes], bool]:
+    def _filter(self, deliver: Deliver) -> Callable[[bytes, str], bool]:
         """``deliver`` for all but our own proposals, which come back to us like everybody's."""
 
-        def take(data: bytes) -> bool:
+        def take(data: bytes, topic: str) -> bool:
             with self._lock:
                 if self._own_proposals.get(data[-_SIGNATURE_BYTES:]):
                     return False
             try:
-                deliver(data)
+                deliver(data, topic)
             except Exception:
                 # Nothing a peer sends may end this thread, whatever the code above makes of it.
                 log.exception("delivery_failed")

@@ -62,10 +62,10 @@ class Place:
 class Reader:
     """Remembers the places across connections.
 
-    ``deliver`` gets each message, must not raise, and returns whether it was a message for us.
+    ``deliver`` gets each message and its topic, must not raise, and returns whether it was a message for us.
     """
 
-    def __init__(self, places: Sequence[Place], deliver: Callable[[bytes], bool]) -> None:
+    def __init__(self, places: Sequence[Place], deliver: Callable[[bytes, str], bool]) -> None:
         self._places = places
         self._deliver = deliver
         self._answer_bytes = sum(place.fetch_bytes for place in places)
@@ -187,7 +187,7 @@ class Reader:
             begun_s = time.thread_time()
             for value in values[first : first + YIELD_EVERY]:
                 if len(value) <= place.max_bytes:
-                    self.received += self._deliver(value)
+                    self.received += self._deliver(value, place.topic)
                 else:
                     self.refused += 1
             self._charge(place, 0, 0, begun_s)

@@ -73,7 +73,7 @@ class MemoryHub:
         self.now_ms = max(self.now_ms, due)
         if self.reaches(source, target):
             self._received[source, target] += 1
-            self._running[target](data)
+            self._running[target](data, f"memory:{source}")
         else:
             self.lost += 1
         return True

@@ -146,9 +146,9 @@ class ZmqTransport:
         poller: zmq.Poller,
         deliver: Deliver,
     ) -> None:
-        def deliver_safely(data: bytes) -> None:
+        def deliver_safely(data: bytes, via: str) -> None:
             try:
-                deliver(data)
+                deliver(data, via)
             except Exception:
                 # Nothing a peer sends may end this thread, whatever the code above makes of it.
                 log.exception("delivery_failed")

@@ -254,7 +254,7 @@ class ZmqLink:
                 self._refused += 1
             else:
                 self._received += 1
-                deliver(frame)
+                deliver(frame, self._address.endpoint)
             now_s = time.monotonic()
         self._receiving = self._receiving or messages > 0
         self._rates.spend(messages, size, (time.thread_time_ns() - started_cpu_ns) / 1e9, now_s)

@@ -145,11 +145,12 @@ class Bench:
         self.signing = FakeSigning()
         self.opener = MEMBERS.opener()
         member = MEMBERS.members[0]
-        self.intake = Intake(self.opener, self.clock, self.logs.log)
         certificate = member.certificate()
         assert certificate.serial == own_serial
         core = cast(Round, self.core)
         self.evidence_path = directory / "evidence.jsonl"
+        evidence = EvidenceLog(self.evidence_path)
+        self.intake = Intake(self.opener, self.clock, self.logs.log, evidence)
         built: dict[str, Any] = {
             "core": core,
             "node": cast(NodeService, SimpleNamespace()),
@@ -160,7 +161,7 @@ class Bench:
             "intake": self.intake,
             "beacon": Beacon(core, certificate, "0.1.0", self.intake.serials),
             "peers": Peers(0, "0.1.0", "", self.logs.log),
-            "evidence": EvidenceLog(self.evidence_path),
+            "evidence": evidence,
             "clock": self.clock,
             "log": self.logs.log,
         }

@@ -35,8 +35,13 @@ class Member:
 
     def __init__(self, settings: KafkaSettings, members: int, own: int, **options: int) -> None:
         self.received: list[bytes] = []
+        self.ways: set[str] = set()  # the topics they came by
         self.transport = KafkaTransport(settings, members, own, **options)
-        self.transport.start(self.received.append)
+        self.transport.start(self._take)
+
+    def _take(self, data: bytes, topic: str) -> None:
+        self.ways.add(topic)
+        self.received.append(data)
 
     @property
     def link(self) -> LinkStatus:

@@ -71,7 +71,8 @@ def heartbeats(bench: Bench) -> list[Heartbeat]:
 
 def hear(bench: Bench, message: Any = None, *, sender: int = 1) -> None:
     """Deliver a peer's message: by default a vote that no other test message equals."""
-    bench.engine.deliver_data(MEMBERS.members[sender].seal(Precommit(10, 0, HASH) if message is None else message))
+    sent = Precommit(10, 0, HASH) if message is None else message
+    bench.engine.deliver_data(MEMBERS.members[sender].seal(sent), "link")
 
 
 # Effects
@@ -269,7 +270,7 @@ def test_messages_reach_the_core_as_received_and_make_room_for_more(bench: Bench
     for _ in range(MAX_PENDING_PER_MEMBER + 1):
         hear(bench)
     assert bench.logs.of("message_refused") == [
-        {"reason": "queue-full", "claimed": 1, "count": 1, "log_level": "warning"}
+        {"reason": "queue-full", "via": "link", "claimed": 1, "count": 1, "log_level": "warning"}
     ]
     bench.run_out()
     assert len(bench.core.seen(Received)) == MAX_PENDING_PER_MEMBER
@@ -279,8 +280,8 @@ def test_messages_reach_the_core_as_received_and_make_room_for_more(bench: Bench
 
 
 def test_garbage_never_reaches_the_core(bench: Bench) -> None:
-    bench.engine.deliver_data(b"\x00garbage")
-    bench.engine.deliver_data(MEMBERS.members[1].seal(VOTE)[:-1])
+    bench.engine.deliver_data(b"\x00garbage", "link")
+    bench.engine.deliver_data(MEMBERS.members[1].seal(VOTE)[:-1], "link")
     bench.run_out()
     assert bench.core.events == []
 

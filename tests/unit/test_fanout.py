@@ -28,7 +28,7 @@ class Part:
         self.made = self.closed = 0
         self.refusal = ""
         self.context: dict[str, object] = {}
-        self.bring: Deliver = lambda _: None
+        self.bring: Callable[[bytes], None] = lambda _: None
 
     def make(self) -> Part:
         self.made += 1
@@ -38,7 +38,7 @@ class Part:
         self.context = get_contextvars()
         if self.failures:
             raise self.failures.pop(0)
-        self.bring = deliver
+        self.bring = lambda data: deliver(data, f"{self.name}:1")
 
     def send(self, data: bytes) -> None:
         if self.refusal:
@@ -73,7 +73,7 @@ def test_a_message_goes_out_on_all_and_is_delivered_once_whoever_brings_it_first
     zmq, kafka = Part("zmq"), Part("kafka")
     transport = both(zmq, kafka)
     received: list[bytes] = []
-    transport.start(received.append)
+    transport.start(lambda data, _: received.append(data))
     until(lambda: running(transport) == 2, "both run")
     transport.send(b"ours")
     assert zmq.sent == kafka.sent == [b"ours"]
@@ -87,7 +87,7 @@ def test_a_message_that_is_sent_again_is_heard_again(both: Make) -> None:
     zmq, kafka = Part("zmq"), Part("kafka")
     transport = both(zmq, kafka)
     received: list[bytes] = []
-    transport.start(received.append)
+    transport.start(lambda data, _: received.append(data))
     until(lambda: running(transport) == 2, "both run")
     for _ in range(2):
         zmq.bring(b"vote")
@@ -102,7 +102,7 @@ def test_one_that_cannot_start_is_named_and_tried_again_and_the_other_works_mean
     zmq, kafka = Part("zmq"), Part("kafka", TransportError("refused"), TransportError("refused"))
     transport = both(zmq, kafka)
     with capture_logs() as lines:
-        transport.start(lambda _: None)
+        transport.start(lambda *_: None)
         transport.send(b"at once")
         assert zmq.sent == [b"at once"]
         until(lambda: running(transport) == 2, "kafka is back")
@@ -117,7 +117,7 @@ def test_a_fault_in_one_is_told_with_its_traceback_and_does_not_hold_up_the_othe
     zmq, kafka = Part("zmq"), Part("kafka", ValueError("a bug"))
     transport = both(zmq, kafka)
     with capture_logs() as lines:
-        transport.start(lambda _: None)
+        transport.start(lambda *_: None)
         until(lambda: len(lines) >= 2, "the fault is told")
     assert {line["event"] for line in lines} == {"transport_fault", "transport_failed"}
     assert running(transport) == 1
@@ -126,7 +126,7 @@ def test_a_fault_in_one_is_told_with_its_traceback_and_does_not_hold_up_the_othe
 def test_without_any_that_starts_there_is_no_transport(both: Make) -> None:
     transport = both(Part("zmq", TransportError("port in use")), Part("kafka", TransportError("refused")))
     with capture_logs(), pytest.raises(TransportError, match="port in use"):
-        transport.start(lambda _: None)
+        transport.start(lambda *_: None)
     with pytest.raises(TransportError, match="not running"):
         transport.send(b"data")
 
@@ -134,7 +134,7 @@ def test_without_any_that_starts_there_is_no_transport(both: Make) -> None:
 def test_one_that_refuses_a_message_is_named_once_and_again_when_it_takes_them(both: Make) -> None:
     zmq, kafka = Part("zmq"), Part("kafka")
     transport = both(zmq, kafka)
-    transport.start(lambda _: None)
+    transport.start(lambda *_: None)
     until(lambda: running(transport) == 2, "both run")
     with capture_logs() as lines:
         kafka.refusal = "not running"
@@ -160,7 +160,7 @@ def test_closing_ends_one_that_is_still_starting(both: Make) -> None:
 
     slow = Slow("kafka")
     transport = both(Part("zmq"), slow)
-    transport.start(lambda _: None)
+    transport.start(lambda *_: None)
     entered.wait(60)
     transport.close()
     assert slow.closed >= 1
@@ -171,6 +171,6 @@ def test_closing_ends_one_that_is_still_starting(both: Make) -> None:
 def test_lines_of_the_transports_threads_name_the_member(both: Make) -> None:
     zmq = Part("zmq")
     with bound_contextvars(member=3):
-        both(zmq).start(lambda _: None)
+        both(zmq).start(lambda *_: None)
     assert zmq.context == {"member": 3}
     assert structlog.contextvars.get_contextvars() == {}

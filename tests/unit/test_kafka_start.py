@@ -53,7 +53,7 @@ def refusal(settings: KafkaSettings) -> str:
     """The line with which start ends."""
     transport = KafkaTransport(settings, 2, 0)
     with pytest.raises(TransportError) as caught:
-        transport.start(lambda _: None)
+        transport.start(lambda *_: None)
     assert not transport.status()[0].connected
     with pytest.raises(TransportError, match="not running"):
         transport.send(b"data")
@@ -176,7 +176,7 @@ def test_a_transport_whose_thread_has_ended_by_itself_can_still_be_closed(
     transport = KafkaTransport(broker.settings(), 2, 0)
     monkeypatch.setattr(transport, "close", lambda: None)
     with pytest.raises(TransportError):
-        transport.start(lambda _: None)
+        transport.start(lambda *_: None)
     assert ended.wait(60)
     monkeypatch.undo()
     threading.Timer(0.1, closed.set).start()  # close waits for the thread

@@ -72,6 +72,7 @@ def test_proposals_have_their_topic_and_each_member_one_for_the_rest(broker: Sta
         assert blocks[own] not in member.received
         assert b"vote of %d" % own not in member.received
         assert member.link.received == len(member.received) == 4
+        assert member.ways == {"new-block", *(f"new-sig{other}" for other in others)}
     assert sorted(written(broker, "new-block")) == sorted(blocks)
     assert [written(broker, f"new-sig{own}") for own in range(3)] == [[b"vote of %d" % own] for own in range(3)]
 
@@ -259,7 +260,7 @@ def test_close_writes_what_is_queued(broker: StandIn, join: Join, monkeypatch: p
 def test_a_transport_is_started_once_and_silent_after_close(join: Join) -> None:
     member = join(0)
     with pytest.raises(TransportError, match="started before"):
-        member.transport.start(lambda _: None)
+        member.transport.start(lambda *_: None)
     member.close()
     member.close()
     assert not member.link.connected
@@ -372,7 +373,7 @@ def test_a_broker_that_answers_at_once_with_nothing_is_not_asked_faster(broker: 
 def test_a_receiver_that_raises_does_not_end_the_link(broker: StandIn) -> None:
     received: list[bytes] = []
 
-    def fail_first(data: bytes) -> None:
+    def fail_first(data: bytes, _via: str) -> None:
         received.append(data)
         if len(received) == 1:
             raise RuntimeError("a bug above")

@@ -21,7 +21,7 @@ class Network:
 
     def join(self, member: int) -> Transport:
         transport = self.hub.transport(member)
-        transport.start(lambda data: self.received.append((member, data)))
+        transport.start(lambda data, _: self.received.append((member, data)))
         return transport
 
 
@@ -55,8 +55,8 @@ def test_answers_sent_on_delivery_travel_in_the_same_advance() -> None:
     hub = MemoryHub(2)
     heard: list[bytes] = []
     first, second = hub.transport(0), hub.transport(1)
-    first.start(heard.append)
-    second.start(lambda data: second.send(b"re: " + data))
+    first.start(lambda data, _: heard.append(data))
+    second.start(lambda data, _: second.send(b"re: " + data))
     hub.route = lambda *_: (5,)
     first.send(b"question")
     hub.advance(9)

@@ -152,7 +152,7 @@ def test_ipv6_peers_are_told_apart_too(mesh: Mesh) -> None:
 def test_keys_that_are_not_those_of_the_peers_are_refused_at_start(peers: dict[int, bytes]) -> None:
     transport = ZmqTransport(local_nodes(3), 0, curve=CurveKeys(PAIRS[0], peers))
     with pytest.raises(TransportError, match="CURVE key"):
-        transport.start(lambda _: None)
+        transport.start(lambda *_: None)
     transport.close()
 
 

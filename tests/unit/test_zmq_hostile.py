@@ -96,7 +96,7 @@ def test_what_takes_long_to_judge_is_read_at_its_rate(monkeypatch: pytest.Monkey
     nodes = local_nodes(2)
     heard: list[bytes] = []
 
-    def judge(data: bytes) -> None:
+    def judge(data: bytes, _via: str) -> None:
         heard.append(data)
         started_ns = time.thread_time_ns()
         while time.thread_time_ns() - started_ns < 5_000_000:

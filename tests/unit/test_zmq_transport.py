@@ -43,6 +43,7 @@ def test_everyone_hears_everyone_else_and_not_itself(mesh: Mesh) -> None:
         *links, listening = peer.transport.status()
         assert [link.member for link in links] == [m for m in range(3) if m != own]
         assert all(link.received > 0 and link.refused == 0 for link in links)
+        assert peer.ways == {link.address for link in links}
         assert (listening.member, listening.connected, listening.refused) == (None, True, 0)
 
 
@@ -135,23 +136,23 @@ def test_a_port_in_use_is_one_line_that_names_it(mesh: Mesh) -> None:
     mesh(nodes, [0])
     again = ZmqTransport(nodes, 0)
     with pytest.raises(TransportError, match=f"cannot listen on {nodes[0].endpoint}: Address already in use"):
-        again.start(lambda _: None)
+        again.start(lambda *_: None)
     again.close()
 
 
 def test_an_address_of_another_host_is_refused_with_the_remedy() -> None:
     nodes = [NodeAddress("192.0.2.1", 1500)]
     with pytest.raises(TransportError, match=r"cannot listen on tcp://192.0.2.1:1500: .*give \*:1500"):
-        ZmqTransport(nodes, 0).start(lambda _: None)
+        ZmqTransport(nodes, 0).start(lambda *_: None)
 
 
 def test_a_transport_is_started_once_and_closed_any_number_of_times() -> None:
     transport = ZmqTransport(local_nodes(2), 0)
     with pytest.raises(TransportError, match="not running"):
         transport.send(b"too early")
-    transport.start(lambda _: None)
+    transport.start(lambda *_: None)
     with pytest.raises(TransportError, match="started before"):
-        transport.start(lambda _: None)
+        transport.start(lambda *_: None)
     transport.close()
     transport.close()
     with pytest.raises(TransportError, match="not running"):
@@ -175,7 +176,7 @@ def test_what_waits_for_the_transports_thread_at_closing_still_leaves(mesh: Mesh
     (receiver,) = mesh(nodes, [1])
     busy, release = threading.Event(), threading.Event()
 
-    def deliver(_data: bytes) -> None:
+    def deliver(_data: bytes, _via: str) -> None:
         busy.set()
         release.wait(60)
 
@@ -200,7 +201,7 @@ def test_what_waits_for_the_transports_thread_at_closing_still_leaves(mesh: Mesh
 def test_the_outbox_is_bounded_and_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
     transport = ZmqTransport(local_nodes(2), 0)
     entered, release = threading.Event(), threading.Event()
-    transport.start(lambda _: None)
+    transport.start(lambda *_: None)
     try:
         publisher = transport._publish
 
@@ -231,7 +232,7 @@ def test_a_receiver_that_fails_does_not_stop_the_transport() -> None:
     nodes = local_nodes(2)
     heard: list[bytes] = []
 
-    def fragile(data: bytes) -> None:
+    def fragile(data: bytes, _via: str) -> None:
         heard.append(data)
         raise RuntimeError("the code above is broken")
 

@@ -45,9 +45,14 @@ class Peer:
 
     def __init__(self, nodes: Sequence[NodeAddress], own: int, **options: Any) -> None:
         self.received: list[bytes] = []
+        self.ways: set[str] = set()  # by which they came
         self.own = own
         self.transport = ZmqTransport(nodes, own, **options)
-        self.transport.start(self.received.append)
+        self.transport.start(self._take)
+
+    def _take(self, data: bytes, via: str) -> None:
+        self.ways.add(via)
+        self.received.append(data)
 
     def link(self, member: int | None) -> LinkStatus:
         """The link to a member; None for the own listening address."""
