@@ -15,9 +15,11 @@ from fedsm.evidence import EvidenceLog
 from fedsm.intake import Intake
 from fedsm.links import make_transport
 from fedsm.log import Logger
+from fedsm.observe.station import About, Station
 from fedsm.pace import timeouts_for
 from fedsm.peers import Peers
 from fedsm.services import BlockPolicy, NodeService, SigningService
+from fedsm.trace import UNTRACED
 from fedsm.version import __version__
 from signers.base import Signer
 from signers.ecdsa import verify_der
@@ -53,8 +55,8 @@ class Ground:
         return bytes.fromhex(self.identity.genesis)[::-1]
 
 
-def assemble(config: DaemonConfig, ground: Ground, log: Logger) -> tuple[Engine, Transport]:
-    """The engine and its transport, ready to be started.
+def assemble(config: DaemonConfig, ground: Ground, log: Logger, station: Station) -> tuple[Engine, Transport]:
+    """The engine, which ``station`` watches, and its transport, ready to be started.
 
     Raises FedsmError, TransportError, IdentityError or SignerError.
     """
@@ -66,6 +68,8 @@ def assemble(config: DaemonConfig, ground: Ground, log: Logger) -> tuple[Engine,
     intake = Intake(_opener(config, ground, certificate), clock, log, evidence)
     schedule, timeouts = Schedule(config.interval_ms), timeouts_for(config.interval_ms)
     core = Round(Settings(config.member, ground.quorum, schedule, timeouts))
+    peers = Peers(config.member, __version__, digest, log)
+    about = About(ground.identity, ground.signer.public_key, digest, intake.refused)
     parts = Parts(
         core=core,
         node=NodeService(ground.chain, BlockPolicy(config.window, config.min_tx_age_s, config.proposed), clock),
@@ -76,10 +80,11 @@ def assemble(config: DaemonConfig, ground: Ground, log: Logger) -> tuple[Engine,
         sealer=Sealer(ground.genesis, EPOCH, config.member, own.secret, clock.wall_ms() << 16),
         intake=intake,
         beacon=Beacon(core, certificate, __version__, intake.serials, digest),
-        peers=Peers(config.member, __version__, digest, log),
+        peers=peers,
         evidence=evidence,
         clock=clock,
         log=log,
+        trace=station.observing(UNTRACED, core.settings, peers, about),
     )
     return Engine(parts, config.member, ground.federation), transport
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedsm.chains.base import ClockWindow, ProposedParameters
 from fedsm.federation_file import FederationFile
+from fedsm.web.settings import DEFAULT_HTTP, HttpSettings
 from transports.kafka_settings import KafkaSettings
 
 DEFAULT_RPC_PORT = 7041
@@ -44,7 +45,8 @@ class DaemonConfig:
     key; without it and without FEDSM_KEY in the environment the node's wallet signs. ``vote_quorum`` None means
     the default for M and N; ``threshold``, if given, must be the chain's M. ``witness_script`` is the multisig
     behind a P2WSH federation, where the chain does not tell it. ``curve_key_file`` holds this member's CURVE key
-    pair, needed when the federation file names the members' CURVE keys.
+    pair, needed when the federation file names the members' CURVE keys. ``http`` is where health and metrics are
+    served, None for nowhere.
     """
 
     member: int
@@ -63,6 +65,7 @@ class DaemonConfig:
     transports: tuple[str, ...] = ("zmq",)
     curve_key_file: Path | None = None
     kafka: KafkaSettings | None = None
+    http: HttpSettings | None = DEFAULT_HTTP
 
 
 def state_directory(data_directory: Path, genesis: str, public_key: bytes) -> Path:

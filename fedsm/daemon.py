@@ -14,13 +14,16 @@ from fedsm.assembly import Ground, assemble
 from fedsm.chains.base import ChainError, ChainIdentity, FederationScript
 from fedsm.chains.elements import ElementsChain
 from fedsm.chains.rpc import NodeRpc, RpcError, RpcUnavailable
+from fedsm.clock import SystemClock
 from fedsm.config import GUARD_FILE, DaemonConfig, state_directory
 from fedsm.engine import Engine
 from fedsm.errors import FedsmError
 from fedsm.keys import check_member, open_signer
 from fedsm.log import Logger, get_logger
+from fedsm.observe.station import Probes, Station
 from fedsm.tips import TipFollower
 from fedsm.version import __version__
+from fedsm.web.server import serving
 from signers.base import Signer, SignerError
 from signers.guard import Guard, GuardError
 from states.quorum import Quorum, default_vote_quorum
@@ -45,6 +48,7 @@ class Daemon:
         # Unlike an Event, it may be written to in a signal handler whatever the main thread is at.
         self._wakeup: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._engine: Engine | None = None
+        self._station = Station(config.member, SystemClock(), self._log)
         self._trouble = ""
 
     def stop(self) -> None:
@@ -57,11 +61,14 @@ class Daemon:
     def run(self) -> None:
         """Work until stopped. Raises FedsmError with one clear line when the daemon cannot or must not go on."""
         self._check_nodes()
-        with closing(open_rpc(self.config.node)) as rpc:
+        with (
+            closing(open_rpc(self.config.node)) as rpc,
+            serving(self.config.http, self.config.member, self._station, self._log),
+        ):
             self._run(rpc)
 
     def _run(self, rpc: NodeRpc) -> None:
-        chain = ElementsChain(rpc, witness_scripts=self._witness_scripts())
+        chain = ElementsChain(self._station.timed(rpc), witness_scripts=self._witness_scripts())
         found = self._wait_for_node(chain)
         if found is None:
             return
@@ -115,6 +122,7 @@ class Daemon:
     def _say_waiting(self, reason: str) -> None:
         if reason != self._trouble:
             self._trouble = reason
+            self._station.waiting(reason)
             self._log.warning("waiting_for_node", detail=reason)
 
     def _witness_scripts(self) -> list[bytes]:
@@ -173,12 +181,13 @@ class Daemon:
     # --- at work
 
     def _serve(self, ground: Ground) -> None:
-        engine, transport = assemble(self.config, ground, self._log)
+        engine, transport = assemble(self.config, ground, self._log, self._station)
         tips = TipFollower(ground.chain, engine.deliver_tip, self._log)
         self._engine = engine
         if self._stopping:
             return
         self._announce(ground)
+        self._station.runs(Probes(lambda: engine.turned_ms, lambda: tips.trouble, transport.status))
         try:
             transport.start(engine.deliver_data)
             tips.start()

@@ -71,12 +71,16 @@ class Parts:
 
 
 class Engine:
-    """One member at work. ``member`` is its number, ``federation`` the script it was started with."""
+    """One member at work. ``member`` is its number, ``federation`` the script it was started with.
+
+    ``turned_ms`` is when the loop last turned, by the steady clock: at least once a second unless it hangs.
+    """
 
     def __init__(self, parts: Parts, member: int, federation: FederationScript) -> None:
         self._parts = parts
         self._member = member
         self._federation = federation
+        self.turned_ms = parts.clock.steady_ms()
         self._tip: Tip | None = None
         self._inbox: queue.SimpleQueue[Event | TipNews | ChainError | Opened | None] = queue.SimpleQueue()
         self._timers: dict[str, tuple[int, SetTimer]] = {}
@@ -118,6 +122,7 @@ class Engine:
 
     def _turn(self) -> bool:
         """Take what has come or fallen due; False once stopped."""
+        self.turned_ms = self._parts.clock.steady_ms()
         try:
             item = self._inbox.get(timeout=self._wait_ms() / 1000)
         except queue.Empty:

@@ -35,9 +35,8 @@ class Intake:
         self._pending_bytes: Counter[int] = Counter()
         self._refused: Counter[tuple[str, int | None, str]] = Counter()
 
-    @property
     def refused(self) -> dict[str, int]:
-        """How many envelopes were refused, by reason."""
+        """How many envelopes were refused, by reason. Callable from any thread."""
         return {str(reason): count for reason, count in dict(self._opener.counters.refused).items()}
 
     def serials(self) -> tuple[int, ...]:

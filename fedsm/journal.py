@@ -8,7 +8,7 @@ from states.events import TipChanged
 from states.round import Round
 
 # Reports that concern the operator, by their level; all others are routine.
-_LEVELS = {
+LEVELS = {
     "abstaining": "warning",
     "bad-certificate": "error",
     "bad-lock-proof": "error",
@@ -48,7 +48,7 @@ class Journal:
         fields = {"height": report.height, "round": report.round}
         extra = {"peer": report.member, "detail": report.detail or None}
         fields.update({key: value for key, value in extra.items() if value is not None})  # type: ignore[misc]
-        level = _LEVELS.get(report.code, "info")
+        level = LEVELS.get(report.code, "info")
         getattr(self._log, level)(report.code.replace("-", "_"), **fields)
 
     def tip(self, event: TipChanged) -> None:

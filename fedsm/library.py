@@ -17,6 +17,7 @@ from fedsm.daemon import Daemon
 from fedsm.errors import FedsmError
 from fedsm.log import get_logger
 from fedsm.pace import interval_of
+from fedsm.web.settings import OFF, parse_http
 from signers.base import Signer
 from signers.software import SoftwareSigner, encode_wif, generate_key
 from transports.kafka_settings import DEFAULT_SERVERS, KafkaSettings, parse_servers
@@ -49,11 +50,12 @@ class BlockSigning(threading.Thread):
     """One member's signing daemon, to ``start``, ``stop`` and ``join``.
 
     ``conf`` holds id, rpcuser and rpcpassword (or rpccookiefile), and may hold rpcconnect, rpcport, blocktime
-    (seconds), keyfile, datadir, nsigs, which must then be the chain's M, and msgtype ("zmq" or "kafka") with kafka
-    (the brokers, "host:port,..."). ``nodes`` lists the members' addresses "host:port"; without any msgtype is
-    kafka. ``signer`` replaces key file and node wallet. After the thread has ended, ``error``
-    is the FedsmError that ended it, or None if it was stopped. Raises ValueError for a block time out of range
-    and for reissuance, which is not part of this version, TransportError for a malformed broker.
+    (seconds), keyfile, datadir, http ("host:port" where health and metrics are served), nsigs, which must then be
+    the chain's M, and msgtype ("zmq" or "kafka") with kafka (the brokers, "host:port,...").
+    ``nodes`` lists the members' addresses "host:port"; without any msgtype is kafka. ``signer`` replaces key file
+    and node wallet. After the thread has ended, ``error`` is the FedsmError that ended it, None if it was stopped.
+    Raises ValueError for a block time out of range and for reissuance, which is not part of this version,
+    TransportError for a malformed broker, FedsmError for an address of http that is none.
     """
 
     def __init__(
@@ -111,4 +113,5 @@ def _config(conf: Mapping[str, Any], nodes: Sequence[str]) -> DaemonConfig:
         data_directory=Path(conf.get("datadir", DEFAULT_DATA_DIRECTORY)),
         key_file=None if key_file is None else Path(key_file),
         threshold=conf.get("nsigs"),
+        http=parse_http(conf.get("http", OFF), None),
     )

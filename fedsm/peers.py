@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fedsm.log import Logger
 from states.messages import Heartbeat
 
-SILENT_MS = 5_000  # five heartbeats: the peer, or the way to it, is down
+SILENT_MS = 4_000  # four heartbeats: the peer, or the way to it, is down
 SKEW_MS = 2_000  # a clock further off than this is named
 LAG_BLOCKS = 2  # a peer more blocks behind us than this is named
 

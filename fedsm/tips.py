@@ -30,7 +30,7 @@ class TipFollower:
 
     While the node is away or syncing it says so once, waits, and goes on by itself. A chain that cannot be
     worked with any more (its signers changed to a script that is not known here) is delivered as the ChainError
-    that says so, and ends the following.
+    that says so, and ends the following. ``trouble`` is why there is no news just now, if so.
     """
 
     def __init__(self, chain: ChainProfile, deliver: Callable[[TipNews | ChainError], None], log: Logger) -> None:
@@ -42,6 +42,7 @@ class TipFollower:
         self._last: str | None = None
         self._first_block_time: int | None = None
         self._trouble = ""
+        self.trouble = ""
 
     def start(self) -> None:
         """Start following."""
@@ -84,7 +85,7 @@ class TipFollower:
             self._stop.wait(BACKOFF_START_S)
             return
         if self._trouble:
-            self._trouble = ""
+            self._trouble = self.trouble = ""
             self._log.info("node_back", height=tip.height)
         if tip.block_hash == self._last:
             return
@@ -96,6 +97,7 @@ class TipFollower:
 
     def _say(self, event: str, detail: str, *, about: str = "") -> None:
         """Log a trouble, unless it is still the one that was logged last (the same event and ``about``)."""
+        self.trouble = detail
         if self._trouble != event + about:
             self._trouble = event + about
             self._log.warning(event, detail=detail)

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from fedsm.chains.base import ClockWindow, ProposedParameters
 from fedsm.chains.script import parse_multisig
+from fedsm.cli.http_options import http_of, http_options
 from fedsm.cli.link_options import kafka_of, link_options, nodes_of, transports_of
 from fedsm.cli.options import PROPOSED_PARAMETERS, config_option, node_access, node_options, option
 from fedsm.config import DEFAULT_DATA_DIRECTORY, DEFAULT_INTERVAL_MS, DEFAULT_WINDOW, DaemonConfig
@@ -66,6 +67,7 @@ NOT_YET = "is not part of this version of fedsm"
 @option("--inflationaddress", default="", help="Reissuance: address that is paid.")
 @option("--reissuancescript", default="", help="Reissuance: script that holds the tokens.")
 @option("--reissuanceprivkey", default="", help="Reissuance: this member's key.")
+@http_options
 @option(
     "--log-format",
     type=click.Choice(["auto", "console", "json"]),
@@ -117,6 +119,7 @@ def _config(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:
         transports=transports,
         curve_key_file=given["curve_key_file"],
         kafka=kafka_of(given) if "kafka" in transports else None,
+        http=http_of(given),
     )
 
 

@@ -43,6 +43,7 @@ class Cast:
         on_line: Callable[[int, LogLine], None] | None = None,
         links: Links | None = None,
         extra: tuple[str, ...] = (),
+        http_ports: list[int] | None = None,
     ) -> None:
         self._links = links or Links("zmq", len(secrets))
         self.addresses = ",".join(self._links.addresses)
@@ -52,6 +53,7 @@ class Cast:
         self._directory = directory
         self._interval_s = interval_s
         self._extra = extra
+        self._http_ports = http_ports
         self.daemons = [self._daemon(i, secret, nodes[i]) for i, secret in enumerate(secrets)]
 
     def _daemon(self, index: int, secret: bytes, node: NodeAddress) -> LoggedProcess:
@@ -66,6 +68,7 @@ class Cast:
             "--key-file", str(key_file),
             "--datadir", str(self._directory / f"member-{index}"),
             "--blocktime", str(self._interval_s),
+            "--http", "off" if self._http_ports is None else str(self._http_ports[index]),
             "--log-format", "json",
             *self._extra,
         ]  # fmt: skip

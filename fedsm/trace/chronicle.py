@@ -114,6 +114,11 @@ class Chronicle:
             for height in sorted(h for h in self._heights if h < self._height - HEIGHTS_BEHIND):
                 yield self._heights.pop(height)
 
+    @property
+    def unfinished(self) -> list[HeightFacts]:
+        """The heights that were not given out yet, in order; more may be said about them."""
+        return [self._heights[height] for height in sorted(self._heights)]
+
     def rest(self) -> Iterator[HeightFacts]:
         """The heights that were not given out, at the end of the trace or of a run of the daemon."""
         for height in sorted(self._heights):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import msgspec
 
 from fedsm.chains.facts import BlockFacts, facts_of
 from fedsm.chains.header import parse_header
@@ -12,7 +15,9 @@ from fedsm.chains.rpc import NodeRpc
 from fedsm.demo.cast import Cast, demo_secrets, multisig_of
 from fedsm.demo.links import Links
 from fedsm.demo.nodes import CHAIN_NAME, ElementsNodes
+from fedsm.demo.ports import free_ports
 from fedsm.demo.process import LogLine
+from fedsm.observe.status import Status
 from states.quorum import Quorum, default_vote_quorum
 from tests.integration.devnet import TestDevnet
 
@@ -34,6 +39,7 @@ class Federation:
         chain: str = CHAIN_NAME,
         extra: tuple[str, ...] = (),
         links: Links | None = None,
+        http: bool = False,
     ) -> None:
         self.kind = kind
         self.secrets = demo_secrets(members, "integration")
@@ -43,6 +49,7 @@ class Federation:
         self.interval_s = interval_s
         self._extra = extra
         self.links = links or Links("zmq", members)
+        self.http_ports = free_ports(members) if http else None
         node_directory = directory / "nodes"
         node_kind = TestDevnet if kind == "devnet" else ElementsNodes
         self.nodes = node_kind(self.multisig, node_directory, dynafed=dynafed, chain=chain)
@@ -53,7 +60,13 @@ class Federation:
         genesis = self.rpcs[0].call("getblockhash", [0])
         self.links.prepare(self.directory, self.multisig, genesis, self.interval_s)
         self.cast = Cast(
-            self.secrets, self.nodes.addresses, self.directory, self.interval_s, extra=self._extra, links=self.links
+            self.secrets,
+            self.nodes.addresses,
+            self.directory,
+            self.interval_s,
+            links=self.links,
+            extra=self._extra,
+            http_ports=self.http_ports,
         )
         return self
 
@@ -62,6 +75,18 @@ class Federation:
             self.cast.close()
         finally:
             self.nodes.close()
+
+    def ask(self, member: int, path: str) -> tuple[int, bytes]:
+        """Status and body of a member's answer over HTTP (with ``http``)."""
+        assert self.http_ports is not None
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_ports[member], timeout=20)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    def status(self, member: int) -> Status:
+        """What a member's daemon tells."""
+        return msgspec.json.decode(self.ask(member, "/status.json")[1], type=Status)
 
     def height(self, member: int) -> int:
         return int(self.rpcs[member].call("getblockcount"))

@@ -292,7 +292,7 @@ def test_messages_below_the_tip_are_refused_once_the_tip_is_known(bench: Bench) 
     hear(bench)
     bench.run_out()
     assert bench.core.seen(Received) == []
-    assert bench.intake.refused == {"stale-height": 1}
+    assert bench.intake.refused() == {"stale-height": 1}
 
 
 # The guard

@@ -12,10 +12,12 @@ import pytest
 from fedsm import daemon as module
 from fedsm.assembly import Ground, assemble
 from fedsm.chains.rpc import RpcError, RpcUnavailable
+from fedsm.clock import SystemClock
 from fedsm.config import DaemonConfig, NodeAccess, guard_path, state_directory
 from fedsm.daemon import Daemon
 from fedsm.errors import FedsmError
 from fedsm.federation_file import FederationFile, MemberEntry
+from fedsm.observe.station import Station
 from signers.guard import Guard
 from signers.software import SoftwareSigner
 from tests.elements_stand_in import StandIn, node_of
@@ -45,13 +47,16 @@ class Start:
         usual = node_of(CHAIN, getnetworkinfo=NETWORK, getblockchaininfo=CHAIN["final_chaininfo"]).answers
         self.node = Node(**usual)
         self.logs = LogLines()
+        self.station = Station(1, SystemClock(), self.logs.log)
         self.grounds: list[tuple[DaemonConfig, Ground]] = []
-        self.config = DaemonConfig(1, NODES, NodeAccess(user="alice", password="hunter2"), data_directory=directory)
+        self.config = DaemonConfig(
+            1, NODES, NodeAccess(user="alice", password="hunter2"), data_directory=directory, http=None
+        )
         monkeypatch.setattr(module, "open_rpc", lambda _access: self.node)
         monkeypatch.setattr(module, "assemble", self._assemble)
         monkeypatch.setattr(module, "WAIT_S", 0)
 
-    def _assemble(self, config: DaemonConfig, ground: Ground, _log: Any) -> Any:
+    def _assemble(self, config: DaemonConfig, ground: Ground, _log: Any, _station: Station) -> Any:
         self.grounds.append((config, ground))
         raise FedsmError("assembled")
 
@@ -180,7 +185,7 @@ def test_as_many_addresses_as_members_are_needed(start: Start, nodes: str, named
     start.run()
     config, ground = start.grounds[0]
     with pytest.raises(FedsmError, match=f"{named}.* has 5"):
-        assemble(replace(config, nodes=nodes), ground, start.logs.log)
+        assemble(replace(config, nodes=nodes), ground, start.logs.log, start.station)
 
 
 def test_an_engine_gets_an_identity_that_its_block_signing_key_certified_once(start: Start, tmp_path: Path) -> None:
@@ -188,7 +193,8 @@ def test_an_engine_gets_an_identity_that_its_block_signing_key_certified_once(st
     config, ground = start.grounds[0]
     with Guard.open(tmp_path / "guard.sqlite", CHAIN["genesis_hash"], KEYS[1]) as guard:
         for _ in range(2):
-            assemble(config, replace(ground, guard=guard, signer=SoftwareSigner(SECRETS[1])), start.logs.log)
+            own = replace(ground, guard=guard, signer=SoftwareSigner(SECRETS[1]))
+            assemble(config, own, start.logs.log, start.station)
             identity = load_identity(ground.directory)
             text = (ground.directory / "identity.cert").read_text(encoding="ascii")
     assert identity.public_key.hex() in text
@@ -205,5 +211,5 @@ def test_an_identity_that_is_not_the_one_pinned_is_refused_with_ours_named(start
     with Guard.open(tmp_path / "guard.sqlite", CHAIN["genesis_hash"], KEYS[1]) as guard:
         own = replace(ground, guard=guard, signer=SoftwareSigner(SECRETS[1]))
         with pytest.raises(FedsmError, match="pins another identity for member 1") as refused:
-            assemble(replace(config, federation=file), own, start.logs.log)
+            assemble(replace(config, federation=file), own, start.logs.log, start.station)
     assert load_identity(ground.directory).public_key.hex() in str(refused.value)

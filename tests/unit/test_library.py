@@ -105,7 +105,11 @@ def test_uncompressed_keys_are_refused() -> None:
 def test_the_old_conf_means_what_it_meant(daemons: type[NotingDaemon]) -> None:
     BlockSigning(CONF, NODES, 0, 0, "", "")
     assert daemons.made[0].config == DaemonConfig(
-        member=1, nodes=",".join(NODES), node=NodeAccess("10.0.0.1", 18443, "alice", "hunter2"), threshold=2
+        member=1,
+        nodes=",".join(NODES),
+        node=NodeAccess("10.0.0.1", 18443, "alice", "hunter2"),
+        threshold=2,
+        http=None,
     )
 
 
@@ -121,6 +125,7 @@ def test_what_is_new_in_conf_reaches_the_daemon(daemons: type[NotingDaemon], tmp
         interval_ms=2000,
         key_file=Path("k"),
         data_directory=tmp_path,
+        http=None,
     )
 
 
