@@ -23,8 +23,8 @@ class SignerError(Exception):
         self.message = message
 
 
-class Signer(Protocol):
-    """One block-signing key, wherever it lives. Calls may block for long; none is made from the main thread."""
+class BlockSigner(Protocol):
+    """What signs blocks with one key."""
 
     @property
     def public_key(self) -> bytes:
@@ -36,6 +36,10 @@ class Signer(Protocol):
         ``digest`` is the block hash in internal byte order (32 bytes), ``block`` the serialised block it
         belongs to, for signers that insist on seeing it. Raises SignerError.
         """
+
+
+class Signer(BlockSigner, Protocol):
+    """One block-signing key, wherever it lives. Calls may block for long; none is made from the main thread."""
 
     def sign_text(self, text: str) -> bytes:
         """Sign the "Bitcoin Signed Message" digest of a text: 64 bytes compact, low-S, verified.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from signers.base import Signer
+    from signers.base import BlockSigner
     from signers.guard_rows import Rows
 
 
@@ -83,7 +83,7 @@ class KeyMemory(ABC):
                 fresh=height <= fence and not votes,
             )
 
-    def sign_block(self, height: int, block_hash: str, block: bytes, signer: Signer) -> bytes:
+    def sign_block(self, height: int, block_hash: str, block: bytes, signer: BlockSigner) -> bytes:
         """The signature (DER) for the decided block of a height: the one given before, or a new one.
 
         It is stored before it is returned. Refusals: ``not-decided``, ``conflicting-decision``,

@@ -16,11 +16,11 @@ import psutil
 
 from fedsm.demo.cast import Cast, demo_secrets, multisig_of
 from fedsm.demo.nodes import DevnetNodes, ElementsNodes, Nodes, find_elementsd
+from fedsm.simulator.cluster import Cluster
 from signers.guard import Guard
 from signers.software import SoftwareSigner
 from states.memory import VoteCast
 from states.messages import Prevote
-from tests.cluster import Cluster
 from transports.envelope import Sealer, parse, signed_by
 
 MEMBERS, THRESHOLD = 5, 3

@@ -9,6 +9,7 @@ import itertools
 from collections import deque
 from typing import TypeVar
 
+from fedsm.simulator.wire import Wire, seal, unseal
 from states.agreement import Timeouts
 from states.effects import Broadcast, Effect, Relay, Report, SetTimer
 from states.events import (
@@ -42,7 +43,6 @@ from states.messages import (
 from states.quorum import Quorum, default_vote_quorum
 from states.round import Round, Settings
 from states.schedule import Schedule
-from tests.cluster_watch import Wire, seal, unseal
 
 E = TypeVar("E")
 M = TypeVar("M")

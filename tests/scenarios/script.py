@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from fedsm.simulator.disk import Disk
+from fedsm.simulator.member import Member
+from fedsm.simulator.violation import Violation
+from fedsm.simulator.wire import seal
 from states.messages import Message, Precommit, Prevote, Proposal
-from tests.cluster import Member, seal
-from tests.cluster_disk import Disk
 from tests.scenarios.stage import EFFECTS, SLOW, Rule, Stage
 from tests.scenarios.wording import KINDS, members, state
 
@@ -31,7 +33,7 @@ def play(path: Path) -> str:
         lines.append(line)
         try:
             lines += [f"{INDENT}{said}" for said in script.obey(line)]
-        except (ScriptError, AssertionError, ValueError, KeyError) as error:
+        except (ScriptError, Violation, ValueError, KeyError) as error:
             played = "\n".join([*lines, *(f"{INDENT}{said}" for said in script.so_far())])
             raise ScriptError(f"{path.name}:{number}: {error}\n{played}") from error
     if not script.foreign_tips:

@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from fedsm.simulator.cluster import Cluster
+from fedsm.simulator.member import Member
+from fedsm.simulator.watch import Watch
+from fedsm.simulator.wire import unseal
 from signers.guard_codes import GuardError
 from states.effects import Broadcast, Effect, Persist, Relay, Report
 from states.events import BlockBuilt, BlockCombined, BlockJudged, DigestSigned, Event
@@ -15,8 +19,6 @@ from states.memory import LockTaken
 from states.messages import Heartbeat, Message
 from states.round import Round, Settings
 from states.schedule import Schedule
-from tests.cluster import Cluster, Member, unseal
-from tests.cluster_watch import Watch
 from tests.scenarios.wording import KIND_OF, Names, members, state
 
 REISSUE_LIMIT_MS = 300

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from fedsm.simulator.bounds import check_bounds
+from fedsm.simulator.cluster import Cluster
+from fedsm.simulator.member import Member
 from states.messages import Message
-from tests.cluster import Cluster, Member
 
 STEP_MS = 40
 MAX_OFFSET_MS = 400
@@ -58,7 +60,7 @@ class Chaos:
                 self.random.choice(self.faults)()
             self.cluster.run_for(STEP_MS)
             for member in self.cluster.members:
-                self.cluster.watch.check_bounds(member.round)
+                check_bounds(member.round, self.cluster.quorum)
 
     def heal(self) -> None:
         """Every fault ends, and every member is up. Links stay as slow as they are, and clocks as wrong."""

@@ -6,6 +6,9 @@ import itertools
 import random
 from collections.abc import Callable
 
+from fedsm.simulator.cluster import Cluster
+from fedsm.simulator.member import Member
+from fedsm.simulator.wire import seal
 from states.agreement import Agreement
 from states.messages import (
     BlockRequest,
@@ -17,7 +20,6 @@ from states.messages import (
     Prevote,
     Proposal,
 )
-from tests.cluster import Cluster, Member, seal
 
 HEARTBEAT_CERTIFICATE = IdentityCertificate(0, bytes(32), 1, bytes(64))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fedsm.simulator.cluster import Cluster
+from fedsm.simulator.member import Member
 from states.effects import Effect
 from states.messages import BlockSignature, Message, Precommit, Prevote, Proposal
-from tests.cluster import Cluster, Member
 
 FEDERATIONS = [(1, 1), (2, 2), (3, 2), (4, 2), (5, 3), (7, 5), (15, 11)]
 
@@ -110,7 +111,6 @@ def test_one_member_with_an_empty_guard_sits_out_one_height() -> None:
     member = cluster.members[2]
     member.crash()
     member.store = type(member.store)(2)  # type: ignore[call-arg]
-    cluster.watch.forget(2)
     cluster.restart(2)
     height = member.round.height
     run_on(cluster, 3)

@@ -1,4 +1,4 @@
-"""Random faults by fixed seeds: nothing unsafe while they last (tests/cluster_watch.py), and no standstill after.
+"""Random faults by fixed seeds: nothing unsafe while they last (fedsm/simulator/watch.py), and no standstill after.
 
 A failing seed gives the same run again.
 """
@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from tests.cluster import Cluster
+from fedsm.simulator.cluster import Cluster
 from tests.simulation.chaos import Chaos
 from tests.simulation.healing import check_that_it_goes_on
 

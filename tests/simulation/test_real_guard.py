@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 import wallycore as wally
 
-from signers.guard import Guard
+from fedsm.simulator.cluster import Cluster
+from signers.guard import Guard, GuardError
 from signers.software import SoftwareSigner
-from states.memory import Memory, Record
-from tests.cluster import Cluster
+from states.memory import LockTaken, Memory, Record, VoteCast
 from tests.simulation.chaos import Chaos
 from tests.simulation.healing import check_that_it_goes_on
 
 
 class GuardStore:
     """A member's guard file and its software key."""
+
+    is_full = False
 
     def __init__(self, path: Path, chain: str, member: int) -> None:
         self.path, self.chain = path, chain
@@ -29,6 +31,8 @@ class GuardStore:
         return self.guard.restore(height)
 
     def record(self, records: Sequence[Record]) -> None:
+        if self.is_full:
+            raise GuardError("write-failed", "no space left")
         self.guard.record(records)
 
     def sign(self, height: int, block_hash: str, block: bytes) -> bytes:
@@ -36,6 +40,13 @@ class GuardStore:
 
     def close_height(self, height: int) -> None:
         self.guard.close_height(height)
+
+    def vote(self, height: int, round_: int, kind: str) -> VoteCast | None:
+        votes = self.guard.restore(height).votes
+        return next((vote for vote in votes if (vote.round, vote.kind) == (round_, kind)), None)
+
+    def lock(self, height: int) -> LockTaken | None:
+        return self.guard.restore(height).lock
 
     def restart(self) -> None:
         self.guard.close()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from fedsm.simulator.wire import seal
 from states.accusations import MAX_ACCUSATIONS, Accusations
 from states.effects import Relay, Report, ValidateBlock
 from states.messages import Precommit, Prevote, Proposal
-from tests.cluster_watch import seal
 from tests.core_bench import (
     HEIGHT,
     PROPOSER,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fedsm.simulator.wire import Wire
 from states.agreement import MAX_ROUNDS_JOINED, RELAY_EVERY_RESENDS
 from states.agreement_view import MIN_PATIENCE_MS
 from states.effects import (
@@ -16,7 +17,6 @@ from states.effects import (
 )
 from states.memory import Memory
 from states.messages import BlockRequest, Precommit, Prevote, Proposal
-from tests.cluster_watch import Wire
 from tests.core_bench import (
     HEIGHT,
     PROPOSER,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from fedsm.simulator.wire import seal
 from states.effects import Broadcast, Persist, Relay, RequestBlock, SignDigest, SubmitBlock, ValidateBlock
 from states.events import BlockBuilt, BlockJudged, Received, TipChanged
 from states.memory import BlockDecided, LockTaken, Memory, VoteCast
 from states.messages import BlockSignature, Precommit, Prevote, Proposal
 from states.round import Round
-from tests.cluster_watch import seal
 from tests.core_bench import (
     HEIGHT,
     NOW_MS,

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from fedsm.cli.diagram import diagram
 from fedsm.diagram import Overlay
 from fedsm.diagram.counting import overlays_of
+from fedsm.simulator.wire import seal
 from fedsm.trace import Origin, Standing, TraceError, Transition
 from fedsm.trace.sheet import Sheet
 from states.effects import SetTimer
@@ -19,7 +20,6 @@ from states.memory import Memory
 from states.messages import Message
 from states.round import Round
 from states.table import AGREEMENT, ROUND, MachineTable
-from tests.cluster_watch import seal
 from tests.core_bench import HEIGHT, NOW_MS, PROPOSER, TIP, X, precommit, prevote, proposal, settings
 
 STEP_MS = 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fedsm.simulator.wire import seal
 from states.effects import Report, RequestBlock
 from states.events import (
     BlockBuilt,
@@ -19,7 +20,6 @@ from states.events import (
 from states.memory import Memory
 from states.messages import Prevote
 from states.round import Round
-from tests.cluster_watch import seal
 from tests.core_bench import (
     HEIGHT,
     INTERVAL_MS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from fedsm.simulator.wire import seal
 from states.effects import (
     PATIENCE_RESENDS,
     Broadcast,
@@ -16,7 +17,6 @@ from states.effects import (
 )
 from states.events import DigestSigned
 from states.messages import BlockSignature
-from tests.cluster_watch import seal
 from tests.core_bench import (
     HEIGHT,
     PROPOSER,

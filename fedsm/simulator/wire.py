@@ -1,0 +1,33 @@
+"""A stand-in for signed envelopes and block signatures: who says what, believed because the simulator wrote it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+
+from states.messages import Message
+
+
+class Wire(msgspec.Struct, frozen=True):
+    """An envelope. ``copy`` tells apart those sealed at different times."""
+
+    sender: int
+    message: Message
+    copy: int = 0
+
+
+def seal(sender: int, message: Message, copy: int = 0) -> bytes:
+    """The bytes that travel."""
+    return msgspec.msgpack.encode(Wire(sender, message, copy))
+
+
+@lru_cache(maxsize=2048)
+def unseal(envelope: bytes) -> Wire:
+    """What is in an envelope that ``seal`` made."""
+    return msgspec.msgpack.decode(envelope, type=Wire)
+
+
+def signature_word(member: int, block_hash: str) -> bytes:
+    """The one valid signature of a member for a block (64 hex, display order)."""
+    return f"{member}:{block_hash}".encode()
