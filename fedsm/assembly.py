@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from fedsm.observe.station import About, Station
 from fedsm.pace import timeouts_for
 from fedsm.peers import Peers
 from fedsm.services import BlockPolicy, NodeService, SigningService
-from fedsm.trace import UNTRACED
+from fedsm.trace import Origin, Trace, configuration_digest, open_trace
 from fedsm.version import __version__
 from signers.base import Signer
 from signers.ecdsa import verify_der
@@ -84,9 +85,21 @@ def assemble(config: DaemonConfig, ground: Ground, log: Logger, station: Station
         evidence=evidence,
         clock=clock,
         log=log,
-        trace=station.observing(UNTRACED, core.settings, peers, about),
+        trace=station.observing(_trace(config, ground, core.settings, clock, log), core.settings, peers, about),
     )
     return Engine(parts, config.member, ground.federation), transport
+
+
+def _trace(config: DaemonConfig, ground: Ground, settings: Settings, clock: Clock, log: Logger) -> Trace:
+    origin = Origin(
+        version=__version__,
+        chain=ground.identity.genesis,
+        federation="" if config.federation is None else config.federation.digest,
+        script=hashlib.sha256(ground.federation.multisig.script).hexdigest(),
+        configuration=configuration_digest(config),
+        settings=settings,
+    )
+    return open_trace(config.trace, ground.directory, origin, clock, log)
 
 
 def _own_identity(member: int, ground: Ground, clock: Clock) -> tuple[Identity, IdentityCertificate]:

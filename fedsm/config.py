@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedsm.chains.base import ClockWindow, ProposedParameters
 from fedsm.federation_file import FederationFile
+from fedsm.trace.settings import DEFAULT_TRACE, TraceSettings
 from fedsm.web.settings import DEFAULT_HTTP, HttpSettings
 from transports.kafka_settings import KafkaSettings
 
@@ -46,7 +47,7 @@ class DaemonConfig:
     the default for M and N; ``threshold``, if given, must be the chain's M. ``witness_script`` is the multisig
     behind a P2WSH federation, where the chain does not tell it. ``curve_key_file`` holds this member's CURVE key
     pair, needed when the federation file names the members' CURVE keys. ``http`` is where health and metrics are
-    served, None for nowhere.
+    served, None for nowhere. ``trace`` None keeps no trace.
     """
 
     member: int
@@ -66,6 +67,7 @@ class DaemonConfig:
     curve_key_file: Path | None = None
     kafka: KafkaSettings | None = None
     http: HttpSettings | None = DEFAULT_HTTP
+    trace: TraceSettings | None = DEFAULT_TRACE
 
 
 def state_directory(data_directory: Path, genesis: str, public_key: bytes) -> Path:

@@ -8,12 +8,16 @@ import click
 
 from fedsm.cli.demo import demo
 from fedsm.cli.devnet import devnet
+from fedsm.cli.diagram import diagram
+from fedsm.cli.explain import explain
 from fedsm.cli.federation import federation
 from fedsm.cli.guard import guard
 from fedsm.cli.inspect_block import inspect_block
 from fedsm.cli.keygen import keygen
 from fedsm.cli.multisig import multisig
+from fedsm.cli.replay import replay
 from fedsm.cli.run import run
+from fedsm.cli.trace import trace
 from fedsm.errors import FedsmError
 from fedsm.version import __version__
 
@@ -38,7 +42,11 @@ def cli() -> None:
     """
 
 
-for command in (run, demo, devnet, keygen, multisig, federation, inspect_block, guard):
+_COMMANDS = (
+    *(run, demo, devnet, keygen, multisig, federation, inspect_block, guard),
+    *(replay, explain, trace, diagram),
+)
+for command in _COMMANDS:
     cli.add_command(command)
 
 

@@ -15,6 +15,7 @@ from fedsm.chains.script import parse_multisig
 from fedsm.cli.http_options import http_of, http_options
 from fedsm.cli.link_options import kafka_of, link_options, nodes_of, transports_of
 from fedsm.cli.options import PROPOSED_PARAMETERS, config_option, node_access, node_options, option
+from fedsm.cli.trace_options import trace_options, trace_settings
 from fedsm.config import DEFAULT_DATA_DIRECTORY, DEFAULT_INTERVAL_MS, DEFAULT_WINDOW, DaemonConfig
 from fedsm.daemon import Daemon
 from fedsm.errors import FedsmError
@@ -36,7 +37,7 @@ NOT_YET = "is not part of this version of fedsm"
     type=click.Path(path_type=Path),
     default=DEFAULT_DATA_DIRECTORY,
     show_default=True,
-    help="Where guard and identity are kept.",
+    help="Where guard, identity and trace are kept.",
 )
 @option("--quorum", type=click.IntRange(1), help="Votes that decide a block, Q.  [default: max(M, N//2 + 1)]")
 @option("--signblockscript", help="Multisig script (hex) of a P2WSH federation, if the chain does not tell it.")
@@ -68,6 +69,7 @@ NOT_YET = "is not part of this version of fedsm"
 @option("--reissuancescript", default="", help="Reissuance: script that holds the tokens.")
 @option("--reissuanceprivkey", default="", help="Reissuance: this member's key.")
 @http_options
+@trace_options
 @option(
     "--log-format",
     type=click.Choice(["auto", "console", "json"]),
@@ -120,6 +122,7 @@ def _config(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:
         curve_key_file=given["curve_key_file"],
         kafka=kafka_of(given) if "kafka" in transports else None,
         http=http_of(given),
+        trace=trace_settings(given),
     )
 
 

@@ -59,18 +59,18 @@ class Book:
     def open(self, at_ms: int) -> None:
         """Take the folder, and begin a file for new machines after the last line that is in it.
 
-        FedsmError when it cannot be written or another daemon writes there.
+        FedsmError when it is no folder for a trace or another daemon writes there; OSError as above.
         """
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self._directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._find_end()
-            self.begin_file(at_ms)
         except BlockingIOError:
             raise FedsmError(f"another daemon writes its trace to {self._directory}") from None
         except (OSError, EOFError, zlib.error) as error:
             raise FedsmError(f"cannot write a trace to {self._directory}: {error}") from None
+        self.begin_file(at_ms)
 
     def _find_end(self) -> None:
         """The number of the last file and the hash of its last line; a file without any is removed."""

@@ -67,7 +67,7 @@ class Recorder:
         self._gave_up = False
 
     def start(self) -> None:
-        """Begin a file. FedsmError when that cannot be."""
+        """Begin a file. FedsmError when the folder cannot be used."""
         self._writer.start()
 
     def close(self) -> None:

@@ -39,9 +39,21 @@ def scenario_of(path: Path, height: int) -> Scenario:
     for place, item in read(path):
         if not cut.take(place, item):
             break
-    header, steps = cut.header, cut.steps
-    if header is None or not steps:
+    if cut.header is None or not cut.steps:
         raise TraceError(f"{path} does not have the beginning of height {height}")
+    return _record(cut.header, cut.steps, height)
+
+
+def record_anew(path: Path) -> Scenario:
+    """A scenario with what the machines do now on the events that it has. TraceError when it is damaged."""
+    items = [item for _, item in read(path)]
+    header, steps = items[0], [item for item in items if isinstance(item, Transition)]
+    if not isinstance(header, Header) or header.begins != "new" or not steps:
+        raise TraceError(f"{path} is no scenario: it does not begin with new machines and an event")
+    return _record(header, steps, steps[0].after.height)
+
+
+def _record(header: Header, steps: list[Transition], height: int) -> Scenario:
     sheet = Sheet()
     origin = Origin(
         header.version, header.chain, header.federation, header.script, header.configuration, header.settings

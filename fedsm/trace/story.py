@@ -113,11 +113,9 @@ class Story:
             yield f"Our signer gave no signature: {facts.unsigned}."
         if facts.combined_ms is not None:
             yield f"Combined {self._after(facts.combined_ms)}."
-        answers = [
-            a.outcome if a.reason in ("", a.outcome) else f"{a.outcome} ({a.reason})" for a in facts.submitted
-        ]
-        if answers:
-            yield f"Our node's answer to the block: {', then '.join(dict.fromkeys(answers))}."
+        if facts.submitted:
+            answers = ", then ".join(dict.fromkeys(map(_answer, facts.submitted)))
+            yield f"Our node's answer to the block: {answers}."
 
     def _end(self, facts: HeightFacts) -> Iterator[str]:
         if facts.closed is None:
@@ -152,7 +150,7 @@ class Story:
 
 def _answer(answer: BlockSubmitted) -> str:
     told = answer.reason in ("", answer.outcome)
-    return answer.outcome if told else f"{answer.outcome} ({answer.reason})"
+    return str(answer.outcome) if told else f"{answer.outcome} ({answer.reason})"
 
 
 def _list(members: list[int] | tuple[int, ...]) -> str:

@@ -82,8 +82,14 @@ class Writer:
         return self._overdue and self._put_files == self._done_files
 
     def start(self) -> None:
-        """Begin a file for new machines, and the thread. FedsmError when the file cannot be."""
-        self._book.open(self._clock.wall_ms())
+        """Begin a file for new machines, and the thread. FedsmError when the folder cannot be used.
+
+        A disk that is full is no reason not to start: the trace then goes without its beginning.
+        """
+        try:
+            self._book.open(self._clock.wall_ms())
+        except OSError as error:
+            self._fail(error, 0)
         self._thread.start()
 
     def put(self, transition: Transition) -> bool:
