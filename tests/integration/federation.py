@@ -42,7 +42,8 @@ class Federation:
         http: bool = False,
     ) -> None:
         self.kind = kind
-        self.secrets = demo_secrets(members, "integration")
+        # Keys of its own: a key that is in use elsewhere on this machine is refused.
+        self.secrets = demo_secrets(members, f"integration {directory}")
         self.multisig = multisig_of(self.secrets, threshold)
         self.quorum = Quorum(members, threshold, default_vote_quorum(members, threshold))
         self.directory = directory
