@@ -15,13 +15,14 @@ from fedsm.observe.path import moves_of
 from fedsm.observe.station import About, Probes, Station
 from fedsm.observe.status import Status
 from fedsm.peers import SILENT_MS, Peers
+from fedsm.simulator.cluster import Cluster
+from fedsm.simulator.member import Member
+from fedsm.simulator.wire import seal
 from fedsm.trace import UNTRACED, Standing, Transition
 from states.effects import Effect
 from states.events import Event, Received
 from states.messages import Heartbeat, Prevote
 from states.round import Round
-from tests.cluster import Cluster, Member
-from tests.cluster_watch import seal
 from tests.unit.log_lines import LogLines
 
 ABOUT = About(ChainIdentity("aa" * 32, "testchain", 289900), bytes([2]) * 33, "", lambda: {"malformed": 7})
