@@ -2,6 +2,8 @@
 
 ::
 
+    name = "mychain"         # optional, of a chain that this federation began: its name at the nodes,
+    free_coins = 0           # optional, and the satoshi that its genesis block gives to anyone
     chain = "<genesis block hash>"
     threshold = 3            # M of the block-signing script
     quorum = 3               # Q, optional
@@ -15,12 +17,13 @@
     curve = "..."            # CURVE public key (Z85), optional: all members or none
 
 The digest is the SHA-256 of the canonical form: the JSON of all values (absent ones as null) with sorted keys and
-no spaces. Members compare it in their heartbeats.
+no spaces. Members compare it in their heartbeats; its first 24 digits are what people read to each other.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -36,6 +39,8 @@ from transports.curve import check_public_key
 from transports.nodes import parse_nodes
 
 HASH_DIGITS = 64
+MOST_COINS = 2_100_000_000_000_000
+SPOKEN_DIGITS = 24  # 96 bits
 _IDENTITY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -57,12 +62,19 @@ class FederationFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interval: float
     member: tuple[MemberEntry, ...]
     quorum: int | None = None
+    name: str | None = None
+    free_coins: int | None = None
 
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical form, hex."""
         canonical = msgspec.json.encode(msgspec.to_builtins(self), order="deterministic")
         return hashlib.sha256(canonical).hexdigest()
+
+    @property
+    def spoken(self) -> str:
+        """The part of the digest that people read to each other, in groups."""
+        return grouped(self.digest[:SPOKEN_DIGITS])
 
     @property
     def multisig(self) -> Multisig:
@@ -86,6 +98,33 @@ class FederationFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {member.id: member.curve for member in self.member if member.curve is not None}
 
 
+def grouped(digits: str) -> str:
+    """Digits in groups of four."""
+    return " ".join(digits[i : i + 4] for i in range(0, len(digits), 4))
+
+
+def dump(file: FederationFile) -> str:
+    """The file as TOML, which ``load`` reads."""
+    top = {name: value for name, value in msgspec.structs.asdict(file).items() if name != "member"}
+    lines = ["# What all members of the federation share. Nothing in it is secret; all must have the same."]
+    lines += _lines(top)
+    for member in file.member:
+        lines += ["", "[[member]]", *_lines(msgspec.structs.asdict(member))]
+    return "\n".join([*lines, ""])
+
+
+def _lines(values: dict[str, Any]) -> list[str]:
+    return [f"{name} = {json.dumps(value)}" for name, value in values.items() if value is not None]
+
+
+def check(file: FederationFile) -> None:
+    """FedsmError that names the member or setting which is wrong."""
+    try:
+        _check(file)
+    except (ScriptError, TransportError, ValueError) as error:
+        raise FedsmError(str(error)) from None
+
+
 def load(path: Path) -> FederationFile:
     """Read and check a federation file. FedsmError names the file and the member or setting that is wrong."""
     try:
@@ -96,8 +135,8 @@ def load(path: Path) -> FederationFile:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise FedsmError(f"{path}: {error}") from None
     try:
-        _check(file)
-    except (ScriptError, TransportError, ValueError) as error:
+        check(file)
+    except FedsmError as error:
         raise FedsmError(f"{path}: {error}") from None
     return file
 
@@ -117,6 +156,8 @@ def _check(file: FederationFile) -> None:
     with_address = [member.id for member in file.member if member.address is not None]
     if with_address and len(with_address) != len(file.member):
         raise ValueError(f"only members {with_address} have an address: all or none")
+    if file.free_coins is not None and not 0 <= file.free_coins <= MOST_COINS:
+        raise ValueError(f"free_coins is {file.free_coins}; it must lie between 0 and {MOST_COINS} satoshi")
     if file.nodes is not None:
         parse_nodes(file.nodes, 0)
     if file.curve_keys and len(file.curve_keys) != len(file.member):

@@ -12,11 +12,13 @@ from fedsm.cli.diagram import diagram
 from fedsm.cli.explain import explain
 from fedsm.cli.federation import federation
 from fedsm.cli.guard import guard
+from fedsm.cli.init import init
 from fedsm.cli.inspect_block import inspect_block
 from fedsm.cli.keygen import keygen
 from fedsm.cli.multisig import multisig
 from fedsm.cli.replay import replay
 from fedsm.cli.run import run
+from fedsm.cli.status import status
 from fedsm.cli.trace import trace
 from fedsm.errors import FedsmError
 from fedsm.version import __version__
@@ -43,7 +45,7 @@ def cli() -> None:
 
 
 _COMMANDS = (
-    *(run, demo, devnet, keygen, multisig, federation, inspect_block, guard),
+    *(run, init, status, demo, devnet, keygen, multisig, federation, inspect_block, guard),
     *(replay, explain, trace, diagram),
 )
 for command in _COMMANDS:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fedsm.ceremony.chain import params_of
 from fedsm.chains.script import Multisig, ScriptError, parse_multisig
 from fedsm.devnet.network import Devnet
 from fedsm.devnet.params import FREE_COINS, federation_params
@@ -19,6 +20,7 @@ from fedsm.devnet.payments import Payments
 from fedsm.devnet.service import RpcSettings
 from fedsm.devnet.store import StoreError
 from fedsm.errors import FedsmError
+from fedsm.federation_file import load
 from signers.base import SignerError
 from signers.software import SoftwareSigner, generate_key, load_key, write_key_file
 
@@ -33,6 +35,11 @@ MOST_NODES = 50
 @click.option("--members", type=click.IntRange(1, 15), default=5, show_default=True, help="N, without a script.")
 @click.option("--threshold", type=click.IntRange(1, 15), default=3, show_default=True, help="M, without a script.")
 @click.option("--signblockscript", metavar="HEX", help="Bare M-of-N block-signing script, instead of new keys.")
+@click.option(
+    "--federation",
+    type=click.Path(path_type=Path),
+    help="Federation file of a new chain: its keys, name and coins, instead of the options for them.",
+)
 @click.option("--nodes", type=click.IntRange(1, MOST_NODES), help="Number of nodes; default: one per member.")
 @click.option(
     "--base-port", type=click.IntRange(0, 65535), default=0, help="RPC port of the first node; 0: free ports."
@@ -66,6 +73,7 @@ def devnet(
     members: int,
     threshold: int,
     signblockscript: str | None,
+    federation: Path | None,
     nodes: int | None,
     base_port: int,
     datadir: Path | None,
@@ -89,18 +97,22 @@ def devnet(
         directory = datadir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedsm-devnet-")))
         directory.mkdir(parents=True, exist_ok=True)
         keys: list[Path] = []
-        if signblockscript is None:
-            multisig, keys = _own_federation(directory, members, threshold)
+        if federation is not None:
+            file = load(federation)
+            multisig, params = file.multisig, params_of(file)
         else:
-            multisig = _given_federation(signblockscript)
-        params = federation_params(
-            multisig,
-            dynafed=dynafed,
-            chain=chain,
-            initial_free_coins=initial_free_coins,
-            max_block_sig_size=max_block_sig_size,
-            epoch_length=epoch_length,
-        )
+            if signblockscript is None:
+                multisig, keys = _own_federation(directory, members, threshold)
+            else:
+                multisig = _given_federation(signblockscript)
+            params = federation_params(
+                multisig,
+                dynafed=dynafed,
+                chain=chain,
+                initial_free_coins=initial_free_coins,
+                max_block_sig_size=max_block_sig_size,
+                epoch_length=epoch_length,
+            )
         network = Devnet(
             nodes or multisig.n,
             params,

@@ -13,22 +13,36 @@ from fedsm.chains.base import ChainError
 from fedsm.chains.elements import ElementsChain
 from fedsm.chains.rpc import RpcError, RpcUnavailable
 from fedsm.chains.script import Multisig, ScriptError, parse_multisig
+from fedsm.cli.federation_assemble import assemble
+from fedsm.cli.federation_join import join
 from fedsm.cli.options import node_access, node_options, option
 from fedsm.errors import FedsmError
 from fedsm.federation_file import load
 from states.quorum import Quorum, default_vote_quorum
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @option("--federation", "file", type=click.Path(path_type=Path), help="The federation file that members share.")
 @option("--signblockscript", help="The multisig script (hex); without it and without a file the node is asked.")
 @option("--quorum", type=click.IntRange(1), help="Votes that decide a block, Q.  [default: max(M, N//2 + 1)]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @node_options
+@click.pass_context
 def federation(
-    file: Path | None, signblockscript: str | None, quorum: int | None, as_json: bool, **node: Any
+    ctx: click.Context,
+    /,
+    file: Path | None,
+    signblockscript: str | None,
+    quorum: int | None,
+    as_json: bool,
+    **node: Any,
 ) -> None:
-    """Print N, M, Q and the members, and how many may crash or must lie before the federation fails."""
+    """Print N, M, Q and the members, and how many may crash or must lie before the federation fails.
+
+    With a command: make a federation, or join one.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
     shared = None if file is None else load(file)
     if shared is not None:
         script, quorum = shared.multisig, quorum or shared.quorum
@@ -42,7 +56,7 @@ def federation(
         click.echo(json.dumps(_summary(script, numbers) | ({} if shared is None else {"digest": shared.digest})))
         return
     if shared is not None:
-        click.echo(f"digest {shared.digest}\nchain  {shared.chain}")
+        click.echo(f"digest {shared.digest}\nread   {shared.spoken}\nchain  {shared.chain}")
     click.echo(
         f"N = {numbers.members} members, M = {numbers.threshold} block signatures, Q = {numbers.votes} votes"
     )
@@ -51,6 +65,10 @@ def federation(
     click.echo(f"Blocks go on with up to {numbers.crash_tolerance} members down (N - max(Q, M)).")
     liars = numbers.equivocators_for_two_decisions
     click.echo(f"Two blocks can be decided at one height only if {liars} or more members vote two ways (2Q - N).")
+
+
+federation.add_command(assemble)
+federation.add_command(join)
 
 
 def _summary(script: Multisig, numbers: Quorum) -> dict[str, object]:

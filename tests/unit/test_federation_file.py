@@ -11,7 +11,7 @@ import zmq
 
 from fedsm.demo.cast import demo_secrets
 from fedsm.errors import FedsmError
-from fedsm.federation_file import FederationFile, load
+from fedsm.federation_file import FederationFile, dump, load
 from signers.software import SoftwareSigner
 
 KEYS = [SoftwareSigner(secret).public_key.hex() for secret in demo_secrets(3, "file")]
@@ -75,10 +75,19 @@ def test_the_digest_is_that_of_the_documented_canonical_form(tmp_path: Path) -> 
         "threshold": 2,
         "interval": 60.0,
         "quorum": None,
+        "name": None,
+        "free_coins": None,
         "member": [{**member(i), "identity": None, "curve": None} for i in range(3)],
     }
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     assert file.digest == hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def test_a_written_file_reads_as_the_same(tmp_path: Path) -> None:
+    file = three(tmp_path, *({"curve": key} for key in CURVE), name="mychain", free_coins=7, quorum=3)
+    (tmp_path / "copy.toml").write_text(dump(file))
+    assert load(tmp_path / "copy.toml") == file
+    assert file.spoken.replace(" ", "") == file.digest[:24]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +105,7 @@ def test_the_digest_is_that_of_the_documented_canonical_form(tmp_path: Path) -> 
         (({"address": "nowhere"},), {}, "nowhere"),
         ((), {"threshold": 4}, "4"),
         ((), {"quorum": 1}, "quorum is 1"),
+        ((), {"free_coins": -1}, "free_coins is -1"),
         ((), {"chain": "AB" * 32}, "chain"),
         ((), {"colour": "red"}, "colour"),
         ((), {"interval": "fast"}, "interval"),
