@@ -49,4 +49,4 @@ def trace_settings(given: dict[str, Any]) -> TraceSettings | None:
     try:
         return TraceSettings(given["trace"], given["trace_file_size"] * MEGABYTE, given["trace_size"] * MEGABYTE)
     except ValueError:
-        raise FedsmError("--trace-size must be at least three times --trace-file-size") from None
+        raise FedsmError("--trace-size must be at least six times --trace-file-size") from None

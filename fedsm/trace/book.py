@@ -11,6 +11,7 @@ from typing import Any
 from fedsm.errors import FedsmError
 from fedsm.trace.files import file_name, files_in, last_line, tidy
 from fedsm.trace.lines import digest_of
+from fedsm.trace.settings import ROOM_FILES
 from fedsm.trace.sheet import Mark, Origin, Sheet, Transition
 
 LOCK_FILE = "trace.lock"
@@ -29,7 +30,7 @@ class Book:
         self._directory = directory
         self._origin = origin
         self._file_bytes = file_bytes
-        self._kept_bytes = total_bytes - 2 * file_bytes
+        self._kept_bytes = total_bytes - ROOM_FILES * file_bytes
         self._lock: int | None = None
         self._file: int | None = None
         self._number = 0

@@ -60,7 +60,7 @@ def unpack(content: Any, kind: Any, bodies: BodyStore) -> Any:
         content = _with_envelope(content, bodies)
     full = _fetch(content, bodies)
     value = msgspec.convert(full, kind)
-    _refuse_unknown_fields(full, msgspec.to_builtins(value, builtin_types=(bytes,)))
+    refuse_unknown_fields(full, msgspec.to_builtins(value, builtin_types=(bytes,)))
     return value
 
 
@@ -84,14 +84,14 @@ def _fetch(content: Any, bodies: BodyStore) -> Any:
     return content
 
 
-def _refuse_unknown_fields(given: Any, known: Any) -> None:
-    """The core's structs leave out fields that they do not know; in a trace that would hide something."""
+def refuse_unknown_fields(given: Any, known: Any) -> None:
+    """The core's structs leave out unknown fields. ValueError, for in a trace that would hide something."""
     if isinstance(given, dict) and isinstance(known, dict):
         unknown = given.keys() - known.keys()
         if unknown:
             raise ValueError(f"unknown field {', '.join(sorted(unknown))}")
         for key, value in given.items():
-            _refuse_unknown_fields(value, known[key])
+            refuse_unknown_fields(value, known[key])
     elif isinstance(given, list) and isinstance(known, list | tuple):
         for one, other in zip(given, known, strict=True):
-            _refuse_unknown_fields(one, other)
+            refuse_unknown_fields(one, other)

@@ -65,9 +65,15 @@ def tidy(directory: Path, current: int, total_bytes: int) -> None:
     """
     for leftover in directory.glob(f"trace-*{UNFINISHED}"):
         leftover.unlink()
-    for number, path in files_in(directory).items():
-        if number < current and path.suffix == PLAIN:
-            _compress(path)
+    try:
+        for number, path in files_in(directory).items():
+            if number < current and path.suffix == PLAIN:
+                _compress(path)
+    finally:  # also because that makes room
+        _remove_oldest(directory, current, total_bytes)
+
+
+def _remove_oldest(directory: Path, current: int, total_bytes: int) -> None:
     older = [path for number, path in files_in(directory).items() if number < current]
     sizes = [path.stat().st_size for path in older]
     for position, path in enumerate(older):

@@ -12,7 +12,7 @@ import msgspec
 from fedsm.trace import memory
 from fedsm.trace.bodies import BodyStore
 from fedsm.trace.chain import FileLines, Place, TraceError
-from fedsm.trace.codec import unpack
+from fedsm.trace.codec import refuse_unknown_fields, unpack
 from fedsm.trace.files import files_in, number_of
 from fedsm.trace.lines import FORMAT, AnyLine, Body, End, Gap, Header, Machine, Step
 from fedsm.trace.sheet import Transition
@@ -115,18 +115,26 @@ def _items(lines: FileLines) -> Iterator[tuple[Place, Item]]:
 
 
 def _decode(place: Place, text: bytes) -> AnyLine:
+    if place.n == 1:
+        _check_format(place, text)
     try:
-        if place.n == 1:
-            written = msgspec.json.decode(text, type=_Format).format
-            if written > FORMAT:
-                raise TraceError(
-                    f"{place.file} was written by a newer fedsm: its format is {written}, this one reads {FORMAT}"
-                )
-        return _decoder.decode(text)
+        line = _decoder.decode(text)
+        if isinstance(line, Header):
+            refuse_unknown_fields(msgspec.json.decode(text)["settings"], msgspec.to_builtins(line.settings))
     except (ValueError, RecursionError) as error:
-        if place.n == 1:
-            raise TraceError(f"{place.file} is not a trace of fedsm: {error}") from None
         raise TraceError(f"{place} is not of a trace of this version: {error}") from None
+    return line
+
+
+def _check_format(place: Place, text: bytes) -> None:
+    try:
+        written = msgspec.json.decode(text, type=_Format).format
+    except (ValueError, RecursionError) as error:
+        raise TraceError(f"{place.file} is not a trace of fedsm: {error}") from None
+    if written > FORMAT:
+        raise TraceError(
+            f"{place.file} was written by a newer fedsm: its format is {written}, this one reads {FORMAT}"
+        )
 
 
 def _kind(line: AnyLine) -> str:

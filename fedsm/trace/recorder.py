@@ -92,12 +92,11 @@ class Recorder:
         writer = self._writer
         if writer.failures != self._failures_seen:
             self._failures_seen = writer.failures
-            self._interrupt(writer.last_failure, RETRY_MS)
+            self._interrupt(writer.last_failure, RETRY_MS)  # which the writer has told
         if self._gave_up:
             return
         if self._interruption:
             if writer.is_idle and self._clock.steady_ms() >= self._retry_at_ms:
-                self._log.warning("trace_resumed", lost=self._lost)
                 self._begin_file(core)
         elif writer.is_overdue or (writer.is_full and isinstance(event, TipChanged)):
             self._begin_file(core)
@@ -108,6 +107,7 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - the daemon must go on, whatever is wrong with its trace
             self._gave_up = True
             self._interrupt(str(error), 0)
+            self._log.error("trace_not_written", detail=str(error))
             return
         self._writer.put_file(NewFile(self._clock.wall_ms(), machine, self._lost, self._interruption))
         self._lost, self._interruption = 0, ""
@@ -115,11 +115,10 @@ class Recorder:
     def _hand_over(self, transition: Transition) -> None:
         if not self._interruption and not self._writer.put(transition):
             self._interrupt("writing fell behind", 0)
+            self._log.warning("trace_interrupted", detail=self._interruption)
         if self._interruption:
             self._lost += 1
 
     def _interrupt(self, reason: str, pause_ms: int) -> None:
-        if not self._interruption:
-            self._log.warning("trace_interrupted", detail=reason)
         self._interruption = reason
         self._retry_at_ms = self._clock.steady_ms() + pause_ms

@@ -8,8 +8,10 @@ from pathlib import Path
 MEGABYTE = 1_000_000
 DEFAULT_FILE_BYTES = 16 * MEGABYTE
 DEFAULT_TOTAL_BYTES = 1000 * MEGABYTE
-# Two files must fit into the whole, or every new one would push out what it follows.
-LEAST_FILES = 3
+# Room that is kept for the file at hand and for the one that is being compressed; both may be somewhat too large.
+ROOM_FILES = 4
+# Something must remain, or every new file would push out what it follows.
+LEAST_FILES = ROOM_FILES + 2
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class TraceSettings:
 
     ``directory`` None means the folder ``trace`` beside the guard. A new file begins at about ``file_bytes``, at
     the start of a height if one comes in time; older files are compressed, and the oldest removed so that all
-    together take ``total_bytes`` at most. ValueError when three files do not fit into that.
+    together take ``total_bytes`` at most. ValueError when six files do not fit into that.
     """
 
     directory: Path | None = None

@@ -160,6 +160,8 @@ class Writer:
             self._fail(error, lost)
         else:
             self._broken, self._dropped = False, 0
+            if lost:
+                self._log.warning("trace_resumed", lost=lost)
             self._tidy()
         self._full = self._overdue = False
         self._done_files += 1
@@ -176,11 +178,12 @@ class Writer:
         """Keep what can be kept of the file at hand; what is put from here on is dropped."""
         with contextlib.suppress(OSError):
             self._book.flush()
+        if not self._broken:  # further attempts that fail are no news
+            self._log.error("trace_not_written", detail=str(error))
         self._broken = True
         self._dropped = lost + self._given - self._book.steps
         self.last_failure = str(error)
         self.failures += 1
-        self._log.error("trace_not_written", detail=str(error))
 
     def _end(self, stop: _Stop) -> None:
         lost = stop.lost + self._dropped

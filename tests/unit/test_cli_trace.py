@@ -25,18 +25,18 @@ def test_a_trace_is_kept_below_the_data_directory_unless_told_otherwise(command:
 
 
 def test_every_option_of_the_trace_reaches_the_daemon(command: CommandLine, tmp_path: Path) -> None:
-    flags = ("--trace", str(tmp_path), "--trace-size", "30", "--trace-file-size", "10")
-    wanted = TraceSettings(tmp_path, 10_000_000, 30_000_000)
+    flags = ("--trace", str(tmp_path), "--trace-size", "60", "--trace-file-size", "10")
+    wanted = TraceSettings(tmp_path, 10_000_000, 60_000_000)
     assert command.config(*MINIMAL, *flags).trace == wanted
     file = tmp_path / "fedsm.toml"
-    file.write_text(f'trace = "{tmp_path}"\ntrace-size = 30\ntrace-file-size = 10\n', encoding="utf-8")
+    file.write_text(f'trace = "{tmp_path}"\ntrace-size = 60\ntrace-file-size = 10\n', encoding="utf-8")
     assert command.config(*MINIMAL, "--config", str(file)).trace == wanted
     assert command.config(*MINIMAL, FEDSM_NO_TRACE="1").trace is None
 
 
 def test_options_that_contradict_each_other_are_refused(command: CommandLine) -> None:
     assert "--trace and --no-trace" in command.refusal(*MINIMAL, "--trace", "there", "--no-trace")
-    assert "three times" in command.refusal(*MINIMAL, "--trace-size", "29", "--trace-file-size", "10")
+    assert "six times" in command.refusal(*MINIMAL, "--trace-size", "59", "--trace-file-size", "10")
     assert "--trace-size" in command.usage("run", *MINIMAL, "--trace-size", "0")
 
 
