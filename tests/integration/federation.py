@@ -34,6 +34,7 @@ class Federation:
         *,
         members: int = 5,
         threshold: int = 3,
+        votes: int | None = None,
         dynafed: bool = True,
         interval_s: float = 1.0,
         chain: str = CHAIN_NAME,
@@ -45,10 +46,10 @@ class Federation:
         # Keys of its own: a key that is in use elsewhere on this machine is refused.
         self.secrets = demo_secrets(members, f"integration {directory}")
         self.multisig = multisig_of(self.secrets, threshold)
-        self.quorum = Quorum(members, threshold, default_vote_quorum(members, threshold))
+        self.quorum = Quorum(members, threshold, votes or default_vote_quorum(members, threshold))
         self.directory = directory
         self.interval_s = interval_s
-        self._extra = extra
+        self._extra = extra if votes is None else ("--quorum", str(votes), *extra)
         self.links = links or Links("zmq", members)
         self.http_ports = free_ports(members) if http else None
         node_directory = directory / "nodes"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from fedsm.chains.header import parse_block
 from states.messages import BlockSignature, Precommit, Prevote, Proposal, QuorumProof
-from tests.integration.false_member import FalseMember
+from tests.false_member import FalseMember
 from tests.integration.federation import Federation
 
 Make = Callable[..., Federation]
