@@ -64,7 +64,11 @@ class Screen:
             self._rows[member].update(state="killed")
 
     def _say_block(self, line: LogLine, signers: str) -> None:
-        if self._live is None and line["height"] not in self._heights:
+        """One line a block, from the first member that decided it.
+
+        Who learnt it from its node alone, having come late, knows neither the round nor the slot that it was for.
+        """
+        if self._live is None and line["round"] is not None and line["height"] not in self._heights:
             self._heights.add(line["height"])
             self._print(
                 f"block {line['height']:>3}  {line['hash'][:16]}  round {line['round']}  "

@@ -218,7 +218,7 @@ def block_of(facts: HeightFacts, settings: Settings) -> Block:
         proposer=None if round_ is None else quorum.proposer(facts.height, round_),
         signers=tuple(sorted(facts.signatures)),
         voters=tuple(sorted(voters)),
-        latency_ms=None if facts.slot_ms is None else at_ms - facts.slot_ms,
+        latency_ms=None if round_ is None or facts.slot_ms is None else at_ms - facts.slot_ms,
     )
 
 

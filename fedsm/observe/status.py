@@ -44,7 +44,8 @@ class Block(msgspec.Struct, frozen=True):
 
     ``round``: in which it was decided, None if we did not see that; ``rounds``: how many were begun. ``signers``:
     whose signatures were heard (at least M of them are in the block), ``voters``: who voted at all.
-    ``latency_ms``: from the slot to the block's acceptance by our node.
+    ``latency_ms``: from the slot to the block's acceptance by our node, None if we did not see it decided (who
+    comes late waits for another slot).
     """
 
     height: int

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fedsm.chains.base import ChainIdentity
-from fedsm.observe.board import KEPT_HEIGHTS, MAX_ROUNDS_AHEAD
+from fedsm.observe.board import KEPT_HEIGHTS, MAX_ROUNDS_AHEAD, block_of
 from fedsm.observe.checks import STALL_MS
 from fedsm.observe.path import moves_of
 from fedsm.observe.station import About, Probes, Station
@@ -19,6 +19,7 @@ from fedsm.simulator.cluster import Cluster
 from fedsm.simulator.member import Member
 from fedsm.simulator.wire import seal
 from fedsm.trace import UNTRACED, Standing, Transition
+from fedsm.trace.chronicle import Decided, HeightFacts, Proposed
 from states.effects import Effect
 from states.events import Event, Received
 from states.messages import Heartbeat, Prevote
@@ -232,3 +233,13 @@ def test_a_station_without_a_running_daemon_is_alive_and_not_ready() -> None:
     assert (status.phase, status.ready) == ("waiting", False)
     assert status.checks[0].detail == "waiting for the node: no connection"
     assert b'fedsm_check_ok{check="node"} 0.0' in station.metrics()
+
+
+@pytest.mark.parametrize("decided", [True, False])
+def test_latency_is_told_of_blocks_that_we_saw_decided_and_no_others(decided: bool) -> None:
+    """Who comes late has a block from its node before the slot that it waits for: that is no latency."""
+    facts = HeightFacts(7, slot_ms=5_000, closed=Proposed("ab" * 32, 4_400))
+    if decided:
+        facts.decided = Decided("ab" * 32, 1, (0, 1, 2), 4_300)
+    block = block_of(facts, Cluster(3, 2).settings(0))
+    assert (block.round, block.latency_ms) == ((1, -600) if decided else (None, None))
