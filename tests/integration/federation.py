@@ -41,10 +41,11 @@ class Federation:
         extra: tuple[str, ...] = (),
         links: Links | None = None,
         http: bool = False,
+        keys_of: Federation | None = None,
     ) -> None:
         self.kind = kind
         # Keys of its own: a key that is in use elsewhere on this machine is refused.
-        self.secrets = demo_secrets(members, f"integration {directory}")
+        self.secrets = demo_secrets(members, f"integration {directory}") if keys_of is None else keys_of.secrets
         self.multisig = multisig_of(self.secrets, threshold)
         self.quorum = Quorum(members, threshold, votes or default_vote_quorum(members, threshold))
         self.directory = directory

@@ -45,7 +45,7 @@ def arguments(node: ElementsNodes, datadir: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "fedsm", "--id", "0", "--nodes", f"127.0.0.1:{free_ports(1)[0]}"),
         *("--rpcport", str(address.port), "--rpccookiefile", str(address.cookie_file)),
-        *("--datadir", str(datadir), "--blocktime", "0.5"),
+        *("--datadir", str(datadir), "--blocktime", "0.5", "--http", "off"),
     ]
 
 

@@ -31,6 +31,7 @@ def arguments(
         "--id", str(member), "--nodes", fed.cast.addresses,
         "--rpcport", str(node.port), "--rpccookiefile", str(node.cookie_file),
         "--key-file", str(key), "--datadir", str(fed.directory / "elsewhere"), "--blocktime", "0.5",
+        "--http", "off",
     ]  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def test_a_daemon_waits_for_its_node_and_says_so(federation: Make) -> None:
 def test_a_member_on_another_chain_is_told_and_cannot_disturb(federation: Make, tmp_path: Path) -> None:
     with (
         federation(members=3, threshold=2, interval_s=0.5) as fed,
-        Federation(tmp_path / "other", fed.kind, members=3, threshold=2, dynafed=True, chain="otherchain") as other,
+        Federation(tmp_path / "other", fed.kind, members=3, threshold=2, chain="otherchain", keys_of=fed) as other,
     ):
         fed.cast.daemons[0].start()
         fed.cast.daemons[1].start()

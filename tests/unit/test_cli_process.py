@@ -89,7 +89,9 @@ def test_a_misused_command_ends_with_status_2() -> None:
 def test_a_daemon_waits_for_its_node_says_so_and_ends_with_status_0_when_told(number: int, tmp_path: Path) -> None:
     arguments = ("--id", "0", "--nodes", NODES, "--rpcport", "1", *ACCESS, "--datadir", str(tmp_path))
     with subprocess.Popen(
-        [sys.executable, "-m", "fedsm", *arguments, "--log-format", "json"], stderr=subprocess.PIPE, env=ENVIRONMENT
+        [sys.executable, "-m", "fedsm", *arguments, "--http", "off", "--log-format", "json"],
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
     ) as process:
         assert process.stderr is not None
         warning, waiting = process.stderr.readline(), process.stderr.readline()
