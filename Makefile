@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: setup demo test lint bench clean system-packages
+.PHONY: setup demo test lint bench clean system-packages test-packages
 
 setup: $(STAMP)
 
@@ -25,10 +25,18 @@ system-packages:
 		exit 1; \
 	fi
 
+# SoftHSM2: tests of HSMs skip without it, and say so.
+test-packages:
+	@command -v softhsm2-util >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq softhsm2; \
+	else \
+		echo "no SoftHSM2: tests of HSMs will be skipped (Debian: apt-get install softhsm2)"; \
+	fi
+
 demo: setup
 	$(BIN)/fedsm demo
 
-test: setup
+test: setup test-packages
 	$(BIN)/pytest
 
 lint: setup

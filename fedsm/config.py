@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedsm.chains.base import ClockWindow, ProposedParameters
 from fedsm.federation_file import FederationFile
+from fedsm.hsm import HsmAccess
 from fedsm.trace.settings import DEFAULT_TRACE, TraceSettings
 from fedsm.web.settings import DEFAULT_HTTP, HttpSettings
 from transports.kafka_settings import KafkaSettings
@@ -42,8 +43,8 @@ class DaemonConfig:
     """One member's daemon. ``member`` counts from 0 in the order of the keys in the block-signing script.
 
     ``nodes`` is the list of member addresses, "host:port,host:port,..."; ``transports`` are "zmq", which needs
-    them, or "kafka", which needs ``kafka``, or both. ``key_file`` holds the block-signing
-    key; without it and without FEDSM_KEY in the environment the node's wallet signs. ``vote_quorum`` None means
+    them, or "kafka", which needs ``kafka``, or both. ``key_file`` or ``hsm`` holds the block-signing key; without
+    either and without FEDSM_KEY in the environment the node's wallet signs. ``vote_quorum`` None means
     the default for M and N; ``threshold``, if given, must be the chain's M. ``witness_script`` is the multisig
     behind a P2WSH federation, where the chain does not tell it. ``curve_key_file`` holds this member's CURVE key
     pair, needed when the federation file names the members' CURVE keys. ``http`` is where health and metrics are
@@ -56,6 +57,7 @@ class DaemonConfig:
     interval_ms: int = DEFAULT_INTERVAL_MS
     data_directory: Path = DEFAULT_DATA_DIRECTORY
     key_file: Path | None = None
+    hsm: HsmAccess | None = None
     vote_quorum: int | None = None
     threshold: int | None = None
     witness_script: bytes | None = None

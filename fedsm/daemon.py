@@ -154,7 +154,7 @@ class Daemon:
 
     def _signer(self, rpc: NodeRpc, federation: FederationScript) -> Signer:
         if self._given_signer is None:
-            return open_signer(self.config, rpc, federation)
+            return open_signer(self.config, rpc, federation, self._log)
         check_member(self.config.member, self._given_signer.public_key, federation.multisig)
         return self._given_signer
 

@@ -10,16 +10,24 @@ from fedsm.chains.rpc import RpcCaller, RpcError, RpcUnavailable
 from fedsm.chains.script import Multisig, ScriptError
 from fedsm.config import DaemonConfig
 from fedsm.errors import FedsmError
+from fedsm.hsm import HsmAccess, hsm_error
+from fedsm.log import Logger
 from signers.base import Signer, SignerError
+from signers.pkcs11 import Pkcs11Signer
 from signers.software import KEY_VARIABLE, SoftwareSigner, load_key
 from signers.wallet import DESCRIPTOR_WALLET, WalletSigner
 
 
-def open_signer(config: DaemonConfig, rpc: RpcCaller, federation: FederationScript) -> Signer:
-    """The member's signer: the key file or variable if there is one, else the node's wallet.
+def open_signer(
+    config: DaemonConfig, rpc: RpcCaller, federation: FederationScript, log: Logger | None = None
+) -> Signer:
+    """The member's signer: the HSM, or the key file or variable if there is one, else the node's wallet.
 
-    Raises FedsmError when the key cannot be had or is not the member's.
+    ``log`` is told of what happens to an HSM later. Raises FedsmError when the key cannot be had or is not the
+    member's.
     """
+    if config.hsm is not None:
+        return _hsm_signer(config.member, config.hsm, federation.multisig, log)
     if config.key_file is None and KEY_VARIABLE not in os.environ:
         return _wallet_signer(config.member, rpc, federation.multisig)
     try:
@@ -27,6 +35,19 @@ def open_signer(config: DaemonConfig, rpc: RpcCaller, federation: FederationScri
     except SignerError as error:
         raise FedsmError(str(error)) from None
     check_member(config.member, signer.public_key, federation.multisig)
+    return signer
+
+
+def _hsm_signer(member: int, hsm: HsmAccess, multisig: Multisig, log: Logger | None) -> Signer:
+    try:
+        signer = Pkcs11Signer(hsm.place, hsm.pin, allow_extractable=hsm.allow_extractable, log=log)
+    except SignerError as error:
+        raise hsm_error(error) from None
+    try:
+        check_member(member, signer.public_key, multisig)
+    except FedsmError:
+        signer.close()
+        raise
     return signer
 
 

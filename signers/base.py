@@ -23,6 +23,16 @@ class SignerError(Exception):
         self.message = message
 
 
+class PinError(SignerError):
+    """A token refused the PIN, or would be locked by one more wrong one: it must not be tried again.
+
+    Not by a restart either, for tokens lock after a few.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("misconfigured", message)
+
+
 class BlockSigner(Protocol):
     """What signs blocks with one key."""
 

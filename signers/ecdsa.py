@@ -6,9 +6,12 @@ is r then s, 32 bytes each, big endian. DER signatures here never carry a sighas
 
 from __future__ import annotations
 
+import hashlib
+
 import wallycore as wally
 
 COMPACT_LENGTH = 64
+DIGEST_LENGTH = 32
 
 
 def verify_compact(public_key: bytes, digest: bytes, compact: bytes) -> bool:
@@ -57,12 +60,32 @@ def normalise_compact(compact: bytes) -> bytes:
     return der_to_compact(compact_to_der(compact))
 
 
-def bitcoin_message_digest(text: str) -> bytes:
-    """The digest that the RPC ``signmessage`` signs: SHA256d over the "Bitcoin Signed Message" magic and the text.
+def bitcoin_message(text: str) -> bytes:
+    """What the RPC ``signmessage`` hashes twice: the "Bitcoin Signed Message" magic and the text with its length.
 
     ValueError for an empty text or one of more than 65472 UTF-8 bytes.
     """
     try:
-        return bytes(wally.format_bitcoin_message(text.encode(), wally.BITCOIN_MESSAGE_FLAG_HASH))
+        return bytes(wally.format_bitcoin_message(text.encode(), 0))
     except ValueError:
         raise ValueError(f"a message to sign has 1 to {wally.BITCOIN_MESSAGE_MAX_LEN} UTF-8 bytes") from None
+
+
+def bitcoin_message_digest(text: str) -> bytes:
+    """The digest that the RPC ``signmessage`` signs. ValueError as ``bitcoin_message``."""
+    return bytes(wally.sha256d(bitcoin_message(text)))
+
+
+def inner_hash(digest: bytes, source: bytes) -> bytes:
+    """The first of the two SHA-256 behind ``digest``, for signers that hash what they are given once themselves.
+
+    ``source`` begins with the bytes that were hashed: what is signed of a block is always its beginning, up to a
+    length that differs from chain to chain. ValueError if no beginning of it gives the digest.
+    """
+    state = hashlib.sha256()
+    for position in range(len(source) + 1):
+        inner = state.digest()
+        if hashlib.sha256(inner).digest() == digest:
+            return inner
+        state.update(source[position : position + 1])
+    raise ValueError(f"the digest {digest.hex()} is of no beginning of these {len(source)} bytes")

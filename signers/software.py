@@ -9,21 +9,19 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shlex
-import stat
 from typing import TYPE_CHECKING
 
 import wallycore as wally
 
 from signers.base import SignerError, checked_block_signature, checked_text_signature, text_digest
 from signers.ecdsa import compact_to_der
+from signers.private_file import read_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 KEY_VARIABLE = "FEDSM_KEY"
-MAX_KEY_FILE_BYTES = 4096
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
 _SIGN_FLAGS = wally.EC_FLAG_ECDSA | wally.EC_FLAG_GRIND_R
 
@@ -73,7 +71,8 @@ def load_key(path: Path | None = None, environ: Mapping[str, str] = os.environ) 
     ``misconfigured`` naming the file or variable and the cure.
     """
     if path is not None:
-        return _parse_key(_read_private(path), f"key file {path}")
+        content = read_private(path, "key file").decode("ascii", errors="replace")
+        return _parse_key(content, f"key file {path}")
     if KEY_VARIABLE not in environ:
         raise SignerError("misconfigured", f"no signing key: give a key file or set {KEY_VARIABLE}")
     return _parse_key(environ[KEY_VARIABLE], f"variable {KEY_VARIABLE}")
@@ -123,38 +122,6 @@ def _sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _read_private(path: Path) -> str:
-    try:
-        # O_NONBLOCK: opening a FIFO must not hang; the checks are made on what was opened, not on the name.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise SignerError("misconfigured", f"cannot read key file {path}: {error.strerror}") from None
-    try:
-        _check_private(path, os.fstat(descriptor))
-        content = os.read(descriptor, MAX_KEY_FILE_BYTES + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > MAX_KEY_FILE_BYTES:
-        raise SignerError("misconfigured", f"key file {path} is larger than {MAX_KEY_FILE_BYTES} bytes")
-    return content.decode("ascii", errors="replace")
-
-
-def _check_private(path: Path, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise SignerError("misconfigured", f"key file {path} is not a regular file")
-    if status.st_uid != os.geteuid():
-        raise SignerError(
-            "misconfigured",
-            f"key file {path} belongs to user {status.st_uid}, not to user {os.geteuid()} who runs this",
-        )
-    mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o077:
-        raise SignerError(
-            "misconfigured",
-            f"key file {path} has mode {mode:04o}, others may touch it; run: chmod 600 {shlex.quote(str(path))}",
-        )
 
 
 def _parse_key(text: str, source: str) -> bytes:

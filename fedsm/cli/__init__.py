@@ -53,9 +53,9 @@ for command in _COMMANDS:
 
 
 def main() -> None:
-    """Entry point: errors an operator can mend end in one line and status 1, never in a traceback."""
+    """Entry point: errors an operator can mend end in one line and a status, never in a traceback."""
     try:
         cli.main(prog_name="fedsm")
     except FedsmError as error:
         print(f"fedsm: {error}", file=sys.stderr)  # noqa: T201 - the one line
-        sys.exit(1)
+        sys.exit(error.status)

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from fedsm.chains.base import ClockWindow, ProposedParameters
 from fedsm.chains.script import parse_multisig
+from fedsm.cli.hsm_options import hsm_access, hsm_options, hsm_settings
 from fedsm.cli.http_options import http_of, http_options
 from fedsm.cli.link_options import kafka_of, link_options, nodes_of, transports_of
 from fedsm.cli.options import PROPOSED_PARAMETERS, config_option, node_access, node_options, option
@@ -20,6 +21,7 @@ from fedsm.config import DEFAULT_DATA_DIRECTORY, DEFAULT_INTERVAL_MS, DEFAULT_WI
 from fedsm.daemon import Daemon
 from fedsm.errors import FedsmError
 from fedsm.federation_file import FederationFile, load
+from fedsm.hsm import HsmAccess
 from fedsm.log import configure, get_logger
 from fedsm.pace import interval_of
 
@@ -62,7 +64,14 @@ NOT_YET = "is not part of this version of fedsm"
     show_default=True,
     help="Refuse proposals whose time is more than this many seconds ahead of our clock.",
 )
-@option("--hsm", is_flag=False, flag_value="1", type=click.BOOL, help="Sign by HSM (0: do not).")
+@option(
+    "--hsm",
+    is_flag=False,
+    flag_value="1",
+    type=click.BOOL,
+    help="Sign by HSM (0: do not).  [default: if --pkcs11-uri or --pkcs11-module is given]",
+)
+@hsm_options
 @option("--inflationrate", type=float, default=0.0, help="Reissuance: yearly rate.")
 @option("--inflationperiod", type=int, default=0, help="Reissuance: period in blocks.")
 @option("--inflationaddress", default="", help="Reissuance: address that is paid.")
@@ -112,6 +121,7 @@ def _config(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:
         interval_ms=_interval_ms(given["blocktime"], file),
         data_directory=given["datadir"],
         key_file=given["key_file"],
+        hsm=_hsm(given),
         vote_quorum=_quorum(given["quorum"], file),
         witness_script=_multisig_script(given["signblockscript"]),
         min_tx_age_s=given["min_tx_age"],
@@ -124,6 +134,16 @@ def _config(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:
         http=http_of(given),
         trace=trace_settings(given),
     )
+
+
+def _hsm(given: dict[str, Any]) -> HsmAccess | None:
+    """The HSM to sign by, if there is to be one: --hsm decides, and without it whether one is described."""
+    wanted = given["hsm"] if given["hsm"] is not None else hsm_settings(given).are_given
+    if not wanted:
+        return None
+    if given["key_file"] is not None:
+        raise FedsmError("--key-file and an HSM exclude each other: give one or the other, or --hsm 0")
+    return hsm_access(given)
 
 
 def _interval_ms(blocktime: float | None, file: FederationFile | None) -> int:
@@ -196,8 +216,6 @@ def _warn_of_secrets(ctx: click.Context) -> None:
 
 
 def _speak_of_missing_features(given: dict[str, Any]) -> None:
-    if given["hsm"]:
-        raise FedsmError(f"--hsm {NOT_YET}: use --key-file, or the node's wallet")
     if given["inflationrate"] > 0:
         get_logger().warning(
             "reissuance_missing", detail=f"--inflationrate {NOT_YET}: blocks are signed, nothing is reissued"

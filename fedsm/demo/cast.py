@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from fedsm.chains.script import Multisig
@@ -30,8 +31,19 @@ def multisig_of(secrets: list[bytes], threshold: int) -> Multisig:
     return Multisig(threshold, tuple(SoftwareSigner(secret).public_key for secret in secrets))
 
 
+@dataclass(frozen=True)
+class HsmMember:
+    """A member that signs by a token: the options that say where its key is, and variables for its module."""
+
+    options: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
 class Cast:
-    """N daemons. What they log is kept by member and handed to ``on_line``."""
+    """N daemons. What they log is kept by member and handed to ``on_line``.
+
+    Members in ``hsms`` sign by a token that holds the key, all others by a key file.
+    """
 
     def __init__(
         self,
@@ -44,6 +56,7 @@ class Cast:
         links: Links | None = None,
         extra: tuple[str, ...] = (),
         http_ports: list[int] | None = None,
+        hsms: Mapping[int, HsmMember] | None = None,
     ) -> None:
         self._links = links or Links("zmq", len(secrets))
         self.addresses = ",".join(self._links.addresses)
@@ -54,18 +67,18 @@ class Cast:
         self._interval_s = interval_s
         self._extra = extra
         self._http_ports = http_ports
+        self._hsms = hsms or {}
         self.daemons = [self._daemon(i, secret, nodes[i]) for i, secret in enumerate(secrets)]
 
     def _daemon(self, index: int, secret: bytes, node: NodeAddress) -> LoggedProcess:
-        key_file = self._directory / f"member-{index}.key"
-        write_key_file(key_file, secret, WIF_PREFIX)
+        hsm = self._hsms.get(index)
         command = [
             sys.executable, "-m", "fedsm", "run",
             "--id", str(index),
             *self._links.arguments(index),
             "--rpcport", str(node.port),
             "--rpccookiefile", str(node.cookie_file),
-            "--key-file", str(key_file),
+            *(self._key_file(index, secret) if hsm is None else hsm.options),
             "--datadir", str(self._directory / f"member-{index}"),
             "--blocktime", str(self._interval_s),
             "--http", "off" if self._http_ports is None else str(self._http_ports[index]),
@@ -73,12 +86,19 @@ class Cast:
             *self._extra,
         ]  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FEDSM_")}
+        if hsm is not None:
+            environment.update(hsm.environment)
         return LoggedProcess(
             command,
             self._directory / f"member-{index}.log",
             lambda line: self._hear(index, line),
             environment,
         )
+
+    def _key_file(self, index: int, secret: bytes) -> tuple[str, ...]:
+        path = self._directory / f"member-{index}.key"
+        write_key_file(path, secret, WIF_PREFIX)
+        return "--key-file", str(path)
 
     def start(self) -> None:
         """Start all daemons."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from fedsm.chains.facts import BlockFacts, facts_of
 from fedsm.chains.header import parse_header
 from fedsm.chains.rpc import NodeRpc
-from fedsm.demo.cast import Cast, demo_secrets, multisig_of
+from fedsm.demo.cast import Cast, HsmMember, demo_secrets, multisig_of
 from fedsm.demo.links import Links
 from fedsm.demo.nodes import CHAIN_NAME, ElementsNodes
 from fedsm.demo.ports import free_ports
@@ -42,6 +42,7 @@ class Federation:
         links: Links | None = None,
         http: bool = False,
         keys_of: Federation | None = None,
+        hsms: Mapping[int, HsmMember] | None = None,
     ) -> None:
         self.kind = kind
         # Keys of its own: a key that is in use elsewhere on this machine is refused.
@@ -51,6 +52,7 @@ class Federation:
         self.directory = directory
         self.interval_s = interval_s
         self._extra = extra if votes is None else ("--quorum", str(votes), *extra)
+        self._hsms = hsms
         self.links = links or Links("zmq", members)
         self.http_ports = free_ports(members) if http else None
         node_directory = directory / "nodes"
@@ -70,6 +72,7 @@ class Federation:
             links=self.links,
             extra=self._extra,
             http_ports=self.http_ports,
+            hsms=self._hsms,
         )
         return self
 

@@ -65,7 +65,7 @@ def test_a_malformed_list_of_nodes_is_refused_at_once_by_entry(nodes: str, named
     ("arguments", "named"),
     [
         (("--msgtype", "kafka", "--kafka", "no broker"), "no broker"),
-        (("--hsm", "1"), "--hsm is not part of this version"),
+        (("--hsm", "1"), "no PKCS#11 module: name its file with --pkcs11-module"),
         ((), "the node needs --rpcuser and --rpcpassword, or --rpccookiefile"),
         (("--rpcuser", "alice"), "the node needs --rpcuser and --rpcpassword, or --rpccookiefile"),
         (("--rpccookiefile", "c", "--rpcuser", "alice"), "exclude each other"),

@@ -41,17 +41,6 @@ def test_the_old_flags_are_taken_in_every_spelling(
     assert config == DaemonConfig(member=1, nodes=NODES, node=NodeAccess("10.0.0.1", 18443, "alice", "hunter2"))
 
 
-@pytest.mark.parametrize("hsm", [("--hsm", "0"), ("--hsm=0",), ("--hsm", "false"), ()])
-def test_hsm_0_means_no_hsm(command: CommandLine, hsm: tuple[str, ...]) -> None:
-    assert command.config(*MINIMAL, *hsm).member == 1
-
-
-@pytest.mark.parametrize("hsm", [("--hsm", "1"), ("--hsm=1",), ("--hsm",)])
-def test_an_hsm_is_plainly_said_not_to_be_there(command: CommandLine, hsm: tuple[str, ...]) -> None:
-    assert "--hsm is not part of this version of fedsm" in command.refusal(*MINIMAL, *hsm)
-    assert "--hsm is not part of this version of fedsm" in command.refusal(*hsm, *MINIMAL)
-
-
 def test_the_inflation_flags_are_taken_and_a_rate_is_said_to_have_no_effect(command: CommandLine) -> None:
     flags = (
         "--inflationrate", "0.0101", "--inflationperiod", "60", "--inflationaddress", "2dZRkPX",

@@ -103,7 +103,7 @@ def sources_of_the_command() -> list[Path]:
     load = "import fedsm.cli, transports.kafka, sys; "  # Kafka is loaded when it is wanted
     show = load + "print(*[m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)])"
     loaded = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True, timeout=60)
-    packages = [ROOT / name for name in ("fedsm", "states", "transports")]
+    packages = [ROOT / name for name in ("fedsm", "states", "transports", "signers")]
     files = map(Path, loaded.stdout.split())
     return [file for file in files if any(file.is_relative_to(package) for package in packages)]
 

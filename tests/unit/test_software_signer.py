@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from signers.base import SignerError
 from signers.ecdsa import bitcoin_message_digest, verify_compact, verify_der
+from signers.private_file import MAX_BYTES
 from signers.software import (
     KEY_VARIABLE,
-    MAX_KEY_FILE_BYTES,
     SoftwareSigner,
     encode_wif,
     generate_key,
@@ -196,7 +196,7 @@ def test_a_file_of_another_user_is_refused(key_file: Path, monkeypatch: pytest.M
 
 
 def test_a_huge_file_is_refused(key_file: Path) -> None:
-    key_file.write_bytes(b"0" * (MAX_KEY_FILE_BYTES + 1))
+    key_file.write_bytes(b"0" * (MAX_BYTES + 1))
     assert refusal(key_file) == f"key file {key_file} is larger than 4096 bytes"
 
 
