@@ -140,13 +140,20 @@ class Chronicle:
             case BlockBuilt() if event.block is None:
                 self._at(event.height).round(event.round).not_built = event.reason
             case BlockJudged():
-                self._at(event.height).verdicts[event.block_hash] = Judged(event.verdict, event.reason, at_ms)
+                self._note_verdict(self._at(event.height).verdicts, event, at_ms)
             case DigestSigned() if event.signature is None:
                 self._at(event.height).unsigned = event.reason
             case BlockCombined() if event.block is not None:
                 self._at(event.height).combined_ms = at_ms
             case BlockSubmitted():
                 self._at(event.height).submitted.append(event)
+
+    @staticmethod
+    def _note_verdict(verdicts: dict[str, Judged], event: BlockJudged, at_ms: int) -> None:
+        """Our vote follows the first verdict; a node that could not judge is asked again."""
+        known = verdicts.get(event.block_hash)
+        if known is None or known.verdict == "unavailable":
+            verdicts[event.block_hash] = Judged(event.verdict, event.reason, at_ms)
 
     def _hear_message(self, event: Received, at_ms: int) -> None:
         message, facts = event.message, self._at(event.message.height)

@@ -97,6 +97,10 @@ class Story:
             if most < wanted and proposal is not None:
                 reasons.append(f"{most} of the {wanted} {name} that a block needs")
                 break
+        else:
+            judged = None if proposal is None else facts.verdicts.get(proposal.block_hash)
+            if judged is not None and judged.verdict != "valid":
+                reasons.append("the others want the block, which our node did not find valid")
         silent = [m for m in self._missing(of_round.precommits) if m not in of_round.prevotes]
         if silent:
             reasons.append(f"nothing was heard of {_list(silent)}")
