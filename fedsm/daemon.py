@@ -21,12 +21,12 @@ from fedsm.errors import FedsmError
 from fedsm.keys import check_member, open_signer
 from fedsm.log import Logger, get_logger
 from fedsm.observe.station import Probes, Station
+from fedsm.preflight import check_federation_file, quorum_of, witness_scripts
 from fedsm.tips import TipFollower
 from fedsm.version import __version__
 from fedsm.web.server import serving
 from signers.base import Signer, SignerError
 from signers.guard import Guard, GuardError
-from states.quorum import Quorum, default_vote_quorum
 from transports.base import TransportError
 from transports.identity import IdentityError
 from transports.nodes import parse_nodes
@@ -68,14 +68,14 @@ class Daemon:
             self._run(rpc)
 
     def _run(self, rpc: NodeRpc) -> None:
-        chain = ElementsChain(self._station.timed(rpc), witness_scripts=self._witness_scripts())
+        chain = ElementsChain(self._station.timed(rpc), witness_scripts=witness_scripts(self.config))
         found = self._wait_for_node(chain)
         if found is None:
             return
         identity, federation = found
-        self._check_federation_file(identity, federation)
+        check_federation_file(self.config.federation, identity, federation)
         self._wrap_member(federation.multisig.n)
-        quorum = self._quorum(federation)
+        quorum = quorum_of(self.config, federation)
         signer = self._signer(rpc, federation)
         try:
             directory = self._directory(identity, signer)
@@ -125,25 +125,6 @@ class Daemon:
             self._station.waiting(reason)
             self._log.warning("waiting_for_node", detail=reason)
 
-    def _witness_scripts(self) -> list[bytes]:
-        """The multisig scripts that are configured, for a chain that names only their hash."""
-        file = self.config.federation
-        scripts = [self.config.witness_script, None if file is None else file.multisig.script]
-        return [script for script in scripts if script is not None]
-
-    def _check_federation_file(self, identity: ChainIdentity, federation: FederationScript) -> None:
-        """The federation file must speak of this chain and of its signers."""
-        file = self.config.federation
-        if file is None:
-            return
-        if file.chain != identity.genesis:
-            raise FedsmError(f"the federation file is for chain {file.chain}, the node is on {identity.genesis}")
-        if file.multisig != federation.multisig:
-            raise FedsmError(
-                f"the federation file's members and threshold make the script {file.multisig.script.hex()}, the "
-                f"chain is signed by {federation.multisig.script.hex()}"
-            )
-
     def _wrap_member(self, members: int) -> None:
         """An --id beyond N - 1 is taken modulo N, as the daemon before fedsm took it."""
         if self.config.member >= members:
@@ -157,18 +138,6 @@ class Daemon:
             return open_signer(self.config, rpc, federation, self._log)
         check_member(self.config.member, self._given_signer.public_key, federation.multisig)
         return self._given_signer
-
-    def _quorum(self, federation: FederationScript) -> Quorum:
-        multisig = federation.multisig
-        if self.config.threshold not in (None, multisig.m):
-            raise FedsmError(
-                f"nsigs is {self.config.threshold}, the chain's block-signing script needs {multisig.m}"
-            )
-        votes = self.config.vote_quorum or default_vote_quorum(multisig.n, multisig.m)
-        try:
-            return Quorum(multisig.n, multisig.m, votes)
-        except ValueError as error:
-            raise FedsmError(f"--quorum: {error}") from None
 
     def _directory(self, identity: ChainIdentity, signer: Signer) -> Path:
         directory = state_directory(self.config.data_directory, identity.genesis, signer.public_key)

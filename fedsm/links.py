@@ -31,7 +31,7 @@ def _zmq(config: DaemonConfig, members: int, log: Logger) -> Callable[[], Transp
     addresses = parse_nodes(config.nodes, config.member)
     if len(addresses) != members:
         raise FedsmError(f"--nodes names {len(addresses)} members, the chain's block-signing script has {members}")
-    curve = _curve(config)
+    curve = curve_keys(config)
     if curve is None and members > 1:
         log.warning(
             "links_not_encrypted", detail="no CURVE keys in a federation file: anybody can listen and connect"
@@ -39,7 +39,7 @@ def _zmq(config: DaemonConfig, members: int, log: Logger) -> Callable[[], Transp
     return lambda: ZmqTransport(addresses, config.member, curve=curve)
 
 
-def _curve(config: DaemonConfig) -> CurveKeys | None:
+def curve_keys(config: DaemonConfig) -> CurveKeys | None:
     """The keys of encrypted links: pinned by the federation file, our own secret in its file."""
     pinned = {} if config.federation is None else config.federation.curve_keys
     if not pinned:

@@ -28,6 +28,7 @@ class LinkStatus:
     ``member`` is who is at the other end, ``None`` for a relay such as a broker. ``since_ms`` is when the
     link came into its present state, in milliseconds since the Unix epoch. ``received`` counts the messages
     that were delivered, ``refused`` those the transport dropped because no member sends such frames.
+    ``round_trip_ms`` is None where it is not known.
     """
 
     member: int | None
@@ -36,6 +37,7 @@ class LinkStatus:
     since_ms: int
     received: int
     refused: int
+    round_trip_ms: float | None = None
 
 
 def start_thread(name: str, run: Callable[..., None], *arguments: object) -> threading.Thread:

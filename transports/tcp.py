@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 
 _TCP_INFO_BYTES = 136
+_ROUND_TRIP = struct.Struct("=68xI")  # tcpi_rtt, microseconds
 _BYTES_RECEIVED = struct.Struct("=128xQ")  # tcpi_bytes_received, since Linux 4.1
 
 
@@ -38,6 +39,15 @@ class Wire:
                 info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
                 (count,) = _BYTES_RECEIVED.unpack(info)
                 return int(count)
+        return None
+
+    def round_trip_ms(self) -> float | None:
+        """The kernel's smoothed estimate of the round-trip time; None when the connection is there no more."""
+        with contextlib.suppress(OSError, struct.error), _borrowed(self._descriptor) as connection:
+            if self._peer is not None and connection.getpeername() == self._peer:
+                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+                (microseconds,) = _ROUND_TRIP.unpack_from(info)
+                return int(microseconds) / 1000
         return None
 
     def cut(self) -> None:

@@ -113,6 +113,7 @@ class ZmqLink:
         self._connected_since = (False, time.time_ns() // 1_000_000)
         self._received = 0
         self._refused = 0
+        self._round_trip_ms: float | None = None
         self._said: set[str] = set()  # why the link was refused, since it was up last
         self._log_lines = Allowance(LOG_LINES_PER_S, LOG_BURST, time.monotonic())
         self._slow_logged_s = -SLOW_LOG_S
@@ -124,7 +125,15 @@ class ZmqLink:
     def status(self) -> LinkStatus:
         """The link's present state; the only method for other threads."""
         connected, since_ms = self._connected_since
-        return LinkStatus(self._member, self._address.endpoint, connected, since_ms, self._received, self._refused)
+        return LinkStatus(
+            self._member,
+            self._address.endpoint,
+            connected,
+            since_ms,
+            self._received,
+            self._refused,
+            self._round_trip_ms if connected else None,
+        )
 
     def serve(self, ready: Container[object], deliver: Deliver) -> None:
         """Take what the poller found ready, if it is this link's turn."""
@@ -271,8 +280,9 @@ class ZmqLink:
 
     def _check_unfinished(self) -> None:
         received = None if self._wire is None else self._wire.received()
-        if received is None:
+        if self._wire is None or received is None:
             return
+        self._round_trip_ms = self._wire.round_trip_ms()
         if self._receiving or self._socket.poll(0):
             self._receiving, self._finished = False, received
         elif received - self._finished > self._max_bytes + BUFFERED_BYTES:

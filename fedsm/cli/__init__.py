@@ -9,6 +9,7 @@ import click
 from fedsm.cli.demo import demo
 from fedsm.cli.devnet import devnet
 from fedsm.cli.diagram import diagram
+from fedsm.cli.doctor import doctor
 from fedsm.cli.explain import explain
 from fedsm.cli.federation import federation
 from fedsm.cli.guard import guard
@@ -20,6 +21,7 @@ from fedsm.cli.replay import replay
 from fedsm.cli.run import run
 from fedsm.cli.status import status
 from fedsm.cli.trace import trace
+from fedsm.cli.watch import watch
 from fedsm.errors import FedsmError
 from fedsm.version import __version__
 
@@ -45,7 +47,7 @@ def cli() -> None:
 
 
 _COMMANDS = (
-    *(run, init, status, demo, devnet, keygen, multisig, federation, inspect_block, guard),
+    *(run, init, status, watch, doctor, demo, devnet, keygen, multisig, federation, inspect_block, guard),
     *(replay, explain, trace, diagram),
 )
 for command in _COMMANDS:

@@ -100,7 +100,7 @@ def run(ctx: click.Context, /, **given: Any) -> None:
     configure(given["log_format"], given["log_level"])
     _warn_of_secrets(ctx)
     _speak_of_missing_features(given)
-    daemon = Daemon(_config(ctx, given))
+    daemon = Daemon(configuration(ctx, given))
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         daemon.stop()
@@ -110,7 +110,7 @@ def run(ctx: click.Context, /, **given: Any) -> None:
     daemon.run()
 
 
-def _config(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:
+def configuration(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:
     file = None if given["federation"] is None else load(given["federation"])
     nodes = nodes_of(given, file)
     transports = transports_of(given, nodes)

@@ -20,16 +20,21 @@ def view(status: Status) -> RenderableType:
     """Everything of a status that fits on a screen."""
     parts: list[RenderableType] = [_heading(status)]
     if status.phase == "running":
-        parts += [_round(status), _members(status), _blocks(status)]
+        parts += [_round(status)]
+    if status.peers:
+        parts += [_members(status), _blocks(status)]
     parts += [*_failures(status), *_notices(status)]
     return Group(*parts)
 
 
 def _heading(status: Status) -> Text:
-    text = Text(f"member {status.member}, fedsm {status.version}, ")
-    text.append("ready" if status.ready else "not ready", GOOD if status.ready else BAD)
-    if status.phase == "running":
-        text.append(f"\nchain {status.chain} {status.genesis}")
+    if status.phase == "watching":
+        text = Text(f"watching without a key, fedsm {status.version}")
+    else:
+        text = Text(f"member {status.member}, fedsm {status.version}, ")
+        text.append("ready" if status.ready else "not ready", GOOD if status.ready else BAD)
+    if status.genesis:
+        text.append(f"\nchain {status.chain or 'of genesis'} {status.genesis}")
         text.append(f"\n{status.threshold}-of-{status.members}, Q = {status.quorum}, ")
         text.append(f"a block every {status.interval_ms / 1000:g} s")
         text.append(f"\nfederation {status.federation or 'without a file'}")

@@ -160,7 +160,9 @@ class Station:
             blocks=board.blocks(),
             edges=board.edges(),
             notices=board.notices(),
-            links=tuple(Link(it.member, it.address, it.connected, it.since_ms) for it in probes.links()),
+            links=tuple(
+                Link(it.member, it.address, it.connected, it.since_ms, it.round_trip_ms) for it in probes.links()
+            ),
             refused=about.refused(),
         )
 

@@ -80,12 +80,16 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True):
-    """A link of a transport; ``member`` is None for a broker and for our own listening address."""
+    """A link of a transport; ``member`` is None for a broker and for our own listening address.
+
+    ``round_trip_ms`` is None where it is not known.
+    """
 
     member: int | None
     address: str
     connected: bool
     since_ms: int
+    round_trip_ms: float | None = None
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

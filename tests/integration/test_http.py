@@ -20,7 +20,7 @@ def test_health_status_and_metrics_tell_what_happens(federation: Make) -> None:
         assert fed.ask(0, "/live") == (200, b"live\n")
         status = fed.status(0)
         assert status.public_key == fed.multisig.public_keys[0].hex()
-        for block in status.blocks:
+        for block in status.blocks[:-1]:  # a signature of the last one may be on its way
             facts = fed.block(0, block.height)
             keys = [fed.multisig.public_keys[member].hex() for member in block.signers]
             assert facts.hash == block.hash
