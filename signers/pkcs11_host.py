@@ -10,8 +10,10 @@ import signal
 import socket
 
 from signers.base import SignerError
-from signers.pkcs11_key import KeySigner, choose_mechanism, find_key, log_in
+from signers.pkcs11_key import find_key
+from signers.pkcs11_login import log_in
 from signers.pkcs11_module import Module
+from signers.pkcs11_signing import KeySigner, choose_mechanism
 from signers.pkcs11_wire import (
     MAX_PACKET,
     SOCKET_VARIABLE,

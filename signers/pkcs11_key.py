@@ -1,60 +1,20 @@
-"""One private key on a token: logging in, finding it, what it is, and signing with it. For one thread."""
+"""One private key on a token: finding it, and what it is. For one thread."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import PyKCS11
-from PyKCS11 import LowLevel
 
-from signers.base import PinError, SignerError
-from signers.ecdsa import COMPACT_LENGTH
-from signers.pkcs11_codes import explain, is_code
+from signers.base import SignerError
+from signers.pkcs11_codes import explain
 from signers.pkcs11_module import listed
 from signers.pkcs11_point import compressed_point, curve_name
+from signers.pkcs11_signing import KeySigner, MechanismName
 
 if TYPE_CHECKING:
-    from signers.pkcs11_module import Module, Token
     from signers.pkcs11_place import KeyPlace
-
-MechanismName = Literal["CKM_ECDSA", "CKM_ECDSA_SHA256"]
-# Best first: the other one hashes what it is given.
-MECHANISMS: tuple[MechanismName, ...] = ("CKM_ECDSA", "CKM_ECDSA_SHA256")
-_SIGNATURE_ROOM = 256
-
-
-def log_in(module: Module, token: Token, pin: str | None, *, write: bool = False) -> PyKCS11.Session:
-    """A session on a token, logged in if the token asks for that.
-
-    Raises PinError when the PIN is refused or one more wrong one would lock the token (then it is not tried), else
-    SignerError.
-    """
-    try:
-        session = module.lib.openSession(token.slot, PyKCS11.CKF_RW_SESSION if write else 0)
-    except PyKCS11.PyKCS11Error as error:
-        raise explain(f"open a session on {token}", error) from None
-    if not token.has(PyKCS11.CKF_LOGIN_REQUIRED):
-        return session
-    if token.has(PyKCS11.CKF_USER_PIN_LOCKED):
-        raise PinError(f"the PIN of {token} is locked: unlock it with the token's own tool")
-    if token.has(PyKCS11.CKF_USER_PIN_FINAL_TRY):
-        raise PinError(
-            f"{token} is locked by one more wrong PIN, so this one is not tried: "
-            "log in with the token's own tool first"
-        )
-    if not pin and not token.has(PyKCS11.CKF_PROTECTED_AUTHENTICATION_PATH):
-        raise SignerError(
-            "misconfigured",
-            f"{token} asks for a PIN and there is none: give --pin-file, the variable FEDSM_PIN or the systemd "
-            "credential fedsm-pin",
-        )
-    try:
-        session.login(pin)
-    except PyKCS11.PyKCS11Error as error:
-        if not is_code(error, PyKCS11.CKR_USER_ALREADY_LOGGED_IN):
-            raise explain(f"log in to {token}", error) from None
-    return session
 
 
 class PrivateKey:
@@ -104,7 +64,7 @@ class PrivateKey:
                 raise SignerError(
                     "misconfigured",
                     f"the key {self} on {self._where} could leave the token: {name} is {said}; "
-                    "use one that cannot, or give --allow-extractable",
+                    "make one that cannot (fedsm hsm init), or give --allow-extractable",
                 )
 
     def public_key(self) -> bytes:
@@ -157,32 +117,6 @@ class PrivateKey:
             raise explain("read the attributes of a key", error) from None
 
 
-class KeySigner:
-    """Signs with one key and mechanism. Its calls are C_SignInit and C_Sign and nothing else."""
-
-    def __init__(self, session: PyKCS11.Session, handle: Any, name: MechanismName, doing: str) -> None:
-        self._session = session
-        self._handle = handle
-        self._mechanism = PyKCS11.Mechanism(getattr(PyKCS11, name), None).to_native()
-        self._doing = doing
-        self.mechanism = name
-
-    def sign(self, data: bytes) -> bytes:
-        """The signature as the token gives it: r and s, 32 bytes each. ``data``: 32 bytes. Raises SignerError."""
-        lib, session = self._session.lib, self._session.session
-        # PyKCS11's own sign() calls C_Sign twice, the first time to ask for the length.
-        room = LowLevel.ckbytelist(_SIGNATURE_ROOM)
-        code = lib.C_SignInit(session, self._mechanism, self._handle)
-        if code == PyKCS11.CKR_OK:
-            code = lib.C_Sign(session, PyKCS11.ckbytelist(data), room)
-        if code != PyKCS11.CKR_OK:
-            raise explain(self._doing, PyKCS11.PyKCS11Error(code))
-        signature = bytes(room)
-        if len(signature) != COMPACT_LENGTH:
-            raise SignerError("unavailable", f"{self._doing}: got {len(signature)} bytes instead of 64")
-        return signature
-
-
 def find_key(session: PyKCS11.Session, place: KeyPlace, where: str) -> PrivateKey:
     """The one private key that ``place`` means on the token of a session. SignerError if none or several fit.
 
@@ -220,12 +154,3 @@ def find_keys(
         return [PrivateKey(session, handle, where) for handle in session.findObjects(template)]
     except PyKCS11.PyKCS11Error as error:
         raise explain(f"look for keys on {where}", error) from None
-
-
-def choose_mechanism(module: Module, token: Token) -> MechanismName:
-    """The mechanism to sign with. SignerError ``misconfigured`` if the token has neither."""
-    for name in MECHANISMS:
-        found = module.mechanism(token, name)
-        if found is not None and found.flags & PyKCS11.CKF_SIGN:
-            return name
-    raise SignerError("misconfigured", f"{token} signs neither by CKM_ECDSA nor by CKM_ECDSA_SHA256")

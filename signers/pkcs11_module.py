@@ -13,9 +13,11 @@ from signers.base import SignerError
 from signers.pkcs11_codes import explain, is_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from signers.pkcs11_place import KeyPlace
+
+_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,16 @@ class Module:
         except PyKCS11.PyKCS11Error as error:
             raise SignerError("misconfigured", f"PKCS#11 module {path} does not start: {error}") from None
 
+    def description(self) -> str:
+        """Who made it and which version, in its own words."""
+        try:
+            info = self.lib.getInfo()
+        except PyKCS11.PyKCS11Error as error:
+            raise explain(f"ask module {self.path} who it is", error) from None
+        major, minor = info.libraryVersion
+        maker, what = _clean(info.manufacturerID), _clean(info.libraryDescription)
+        return f"{maker}, {what} {major}.{minor}"
+
     def tokens(self) -> list[Token]:
         """The tokens that are in their slots, initialised or not."""
         try:
@@ -110,18 +122,26 @@ class Module:
             self.lib.unload()
 
 
-def listed(things: Iterable[object]) -> str:
-    """Things in a row for an error line, "none" if there are none."""
-    return ", ".join(str(thing) for thing in things) or "none"
+def listed(things: Sequence[object]) -> str:
+    """Things in a row for an error line, "none" if there are none, and not more than an eye can take in."""
+    shown = ", ".join(str(thing) for thing in things[:_LISTED]) or "none"
+    return shown if len(things) <= _LISTED else f"{shown} and {len(things) - _LISTED} more"
 
 
 def _token(slot: int, info: Any) -> Token:
-    label, serial, manufacturer, model = (
-        # Fields are padded with spaces (PKCS #11), by some modules with zero bytes.
-        str(text).replace("\x00", " ").strip()
-        for text in (info.label, info.serialNumber, info.manufacturerID, info.model)
+    return Token(
+        slot=int(slot),
+        label=_clean(info.label),
+        serial=_clean(info.serialNumber),
+        manufacturer=_clean(info.manufacturerID),
+        model=_clean(info.model),
+        flags=int(info.flags),
     )
-    return Token(int(slot), label, serial, manufacturer, model, int(info.flags))
+
+
+def _clean(text: object) -> str:
+    """A field without its padding: spaces (PKCS #11), with some modules zero bytes."""
+    return str(text).replace("\x00", " ").strip()
 
 
 def _check_loadable(path: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import PyKCS11
 import pytest
 
-from signers.pkcs11_key import log_in
+from signers.pkcs11_login import log_in
 from signers.pkcs11_module import Module
 from signers.pkcs11_place import KeyPlace
 from signers.pkcs11_point import SECP256K1_OID

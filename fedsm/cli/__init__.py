@@ -13,6 +13,7 @@ from fedsm.cli.doctor import doctor
 from fedsm.cli.explain import explain
 from fedsm.cli.federation import federation
 from fedsm.cli.guard import guard
+from fedsm.cli.hsm import hsm
 from fedsm.cli.init import init
 from fedsm.cli.inspect_block import inspect_block
 from fedsm.cli.keygen import keygen
@@ -47,7 +48,7 @@ def cli() -> None:
 
 
 _COMMANDS = (
-    *(run, init, status, watch, doctor, demo, devnet, keygen, multisig, federation, inspect_block, guard),
+    *(run, init, status, watch, doctor, demo, devnet, keygen, hsm, multisig, federation, inspect_block, guard),
     *(replay, explain, trace, diagram),
 )
 for command in _COMMANDS:

@@ -55,6 +55,8 @@ def hsm_access(given: dict[str, Any]) -> HsmAccess:
     return hsm_settings(given).access(prompt=ask_pin if sys.stdin.isatty() else None)
 
 
-def ask_pin() -> str:
-    """The PIN from the terminal, not shown; empty for a token with a keypad of its own."""
-    return str(click.prompt("PIN of the token", hide_input=True, default="", show_default=False, err=True))
+def ask_pin(whose: str = "PIN of the token", *, confirm: bool = False) -> str:
+    """A PIN from the terminal, not shown; empty for a token with a keypad of its own."""
+    return str(
+        click.prompt(whose, hide_input=True, default="", show_default=False, err=True, confirmation_prompt=confirm)
+    )
