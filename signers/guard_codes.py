@@ -23,6 +23,9 @@ GuardCode = Literal[
     "not-decided",
     "conflicting-signature",
     "bad-signature",
+    "conflicting-draft",
+    "old-draft",
+    "draft-not-locked",
 ]
 
 MEANINGS: Final[dict[GuardCode, str]] = {
@@ -43,7 +46,10 @@ MEANINGS: Final[dict[GuardCode, str]] = {
     "bad-certificate": "the certificate does not decide this block at this height",
     "not-decided": "no certificate has been recorded for this height: nothing may be signed",
     "conflicting-signature": "another block was signed at this height",
-    "bad-signature": "the signer's signature does not verify for this block",
+    "bad-signature": "the signer's signature does not verify for this block or draft",
+    "conflicting-draft": "another reissuance of this asset is locked in this period, or the token to another asset",
+    "old-draft": "a reissuance of this asset is locked in a later period already",
+    "draft-not-locked": "no lock was recorded for this reissuance: it may not be signed",
 }
 
 

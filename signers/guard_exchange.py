@@ -14,12 +14,12 @@ import msgspec
 from signers import guard_rules
 from signers.ecdsa import verify_der
 from signers.guard_codes import GuardError
-from states.memory import BlockDecided, LockTaken, Record, VoteCast
+from states.memory import BlockDecided, DraftLocked, LockTaken, VoteCast
 
 if TYPE_CHECKING:
     from signers.guard_rows import Rows
 
-EXPORT_VERSION: Final = 1
+EXPORT_VERSION: Final = 2  # 1 had no drafts
 KEPT_HEIGHTS: Final = 10_000  # closed heights whose decision and signature are kept
 
 
@@ -51,6 +51,7 @@ class GuardExport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     locks: tuple[LockTaken, ...]
     decisions: tuple[Decision, ...]
     signatures: tuple[GivenSignature, ...]
+    drafts: tuple[DraftLocked, ...] = ()
 
 
 def export(rows: Rows, chain: str, public_key: bytes) -> dict[str, Any]:
@@ -65,6 +66,7 @@ def export(rows: Rows, chain: str, public_key: bytes) -> dict[str, Any]:
         locks=tuple(rows.all_locks()),
         decisions=tuple(Decision(*row) for row in rows.all_decisions()),
         signatures=tuple(GivenSignature(height, name, der.hex()) for height, name, der in rows.all_signatures()),
+        drafts=tuple(rows.all_drafts()),
     )
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
     return plain
@@ -83,6 +85,8 @@ def read(data: object, chain: str, public_key: bytes) -> GuardExport:
         raise GuardError("wrong-chain", f"the export is of chain {document.chain}, not {chain}")
     if document.public_key != public_key.hex():
         raise GuardError("wrong-key", f"the export is of key {document.public_key}, not {public_key.hex()}")
+    for draft in document.drafts:
+        guard_rules.check_draft(draft)
     _check_open_heights(document)
     _check_signatures(document, public_key)
     return document
@@ -100,11 +104,21 @@ def merge(rows: Rows, document: GuardExport) -> None:
     for given in document.signatures:
         if given.height >= oldest_kept and not check_signature(rows, given.height, given.block_hash):
             rows.add_signature(given.height, given.block_hash, bytes.fromhex(given.signature))
+    _merge_drafts(rows, document)
     if document.mark is not None:
         rows.set_meta("mark", str(mark))
         rows.prune(mark, oldest_kept)
-    if document.mark is not None or document.votes or document.locks or document.decisions:
+    if document.mark is not None or document.votes or document.locks or document.decisions or document.drafts:
         rows.set_meta("fence", "0")  # we know now what this key has done
+
+
+def _merge_drafts(rows: Rows, document: GuardExport) -> None:
+    """Add later periods than we hold; of a period that both hold the locks must be the same."""
+    for draft in sorted(document.drafts, key=lambda draft: draft.due_height):
+        latest = rows.latest_draft(draft.asset)
+        is_later = latest is None or latest.due_height < draft.due_height
+        if is_later or rows.draft(draft.asset, draft.due_height) is not None:
+            guard_rules.add_draft(rows, draft)
 
 
 def _merge_open_heights(rows: Rows, document: GuardExport, mark: int) -> None:
@@ -133,7 +147,7 @@ def _check_open_heights(document: GuardExport) -> None:
     if mark < 0:
         raise GuardError("malformed", f"the export has mark {mark}")
     locks = {lock.height: lock for lock in document.locks}
-    records: list[Record] = [*document.votes, *document.locks]
+    records: list[VoteCast | LockTaken] = [*document.votes, *document.locks]
     for record in records:
         guard_rules.check_form(record)
         if record.height <= mark:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from states.memory import BlockDecided, LockTaken, VoteCast
+from states.memory import BlockDecided, DraftLocked, LockTaken, VoteCast
 from states.messages import QuorumProof
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ _TABLES: Final = {
     "locks": "SELECT height, block_hash, block, proof, checksum FROM locks",
     "decisions": "SELECT height, block_hash, block, certificate, checksum FROM decisions",
     "signatures": "SELECT height, block_hash, signature, checksum FROM signatures",
+    "drafts": "SELECT asset, due_height, draft_id, outpoint, draft, checksum FROM drafts",
 }
+
+
+KEPT_DRAFTS: Final = 1000
 
 
 class DamageError(Exception):
@@ -68,6 +72,7 @@ class Rows:
         found = self._connection.execute(
             "SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'mark') OR EXISTS (SELECT 1 FROM votes)"
             " OR EXISTS (SELECT 1 FROM locks) OR EXISTS (SELECT 1 FROM decisions)"
+            " OR EXISTS (SELECT 1 FROM drafts)"
         ).fetchone()
         return not found[0]
 
@@ -145,6 +150,44 @@ class Rows:
         values = (height, block_hash, signature)
         self._connection.execute(
             "INSERT INTO signatures VALUES (?, ?, ?, ?)", (*values, _checksum("signatures", values))
+        )
+
+    # --- reissuance
+
+    def draft(self, asset: str, due_height: int) -> DraftLocked | None:
+        """The lock of an asset in a period."""
+        found = self._select("drafts", "WHERE asset = ? AND due_height = ?", asset, due_height)
+        return DraftLocked(*found[0]) if found else None
+
+    def latest_draft(self, asset: str) -> DraftLocked | None:
+        """The lock of the latest period in which a draft for this asset was locked."""
+        found = self._select("drafts", "WHERE asset = ? ORDER BY due_height DESC LIMIT 1", asset)
+        return DraftLocked(*found[0]) if found else None
+
+    def drafts(self, due_height: int) -> tuple[DraftLocked, ...]:
+        """The locks of a period, by asset."""
+        found = self._select("drafts", "WHERE due_height = ? ORDER BY asset", due_height)
+        return tuple(DraftLocked(*row) for row in found)
+
+    def all_drafts(self) -> list[DraftLocked]:
+        """Every lock of a reissuance kept."""
+        return [DraftLocked(*row) for row in self._select("drafts", "ORDER BY asset, due_height")]
+
+    def asset_of(self, outpoint: str) -> str | None:
+        """The asset that a token output was locked to last."""
+        found = self._select("drafts", "WHERE outpoint = ? LIMIT 1", outpoint)
+        return found[0][0] if found else None
+
+    def add_draft(self, draft: DraftLocked) -> None:
+        """Insert a lock, the latest of its asset; of older ones the last 1000 of the asset are kept."""
+        values = (draft.asset, draft.due_height, draft.draft_id, draft.outpoint, draft.draft)
+        self._connection.execute(
+            "INSERT INTO drafts VALUES (?, ?, ?, ?, ?, ?)", (*values, _checksum("drafts", values))
+        )
+        self._connection.execute(
+            "DELETE FROM drafts WHERE asset = ?1 AND due_height <= "
+            "(SELECT due_height FROM drafts WHERE asset = ?1 ORDER BY due_height DESC LIMIT 1 OFFSET ?2)",
+            (draft.asset, KEPT_DRAFTS),
         )
 
     # --- pruning

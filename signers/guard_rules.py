@@ -8,6 +8,9 @@ a restart at a bad moment cannot break them:
 - a precommit for a block comes with the lock on it, and a lock only moves to a later round;
 - one decision for each height, by a certificate for it, and no vote for another block afterwards.
 
+Reissuance has a rule of the same kind: one draft for each asset and period, periods only move forward, and a token
+output serves one asset. Drafts of one asset in two periods may spend one output: at most one of them can confirm.
+
 A prevote for another block than the locked one is not refused: Tendermint allows it against a proof of Q prevotes
 in a later round than the lock. Whether such a proof was shown is not in the record, so the core decides; the lock
 itself can move only with a proof, which is checked here.
@@ -19,7 +22,7 @@ import re
 from typing import TYPE_CHECKING
 
 from signers.guard_codes import GuardError
-from states.memory import BlockDecided, LockTaken, Record, VoteCast
+from states.memory import BlockDecided, DraftLocked, LockTaken, Record, VoteCast
 
 if TYPE_CHECKING:
     from signers.guard_rows import Rows
@@ -27,11 +30,15 @@ if TYPE_CHECKING:
 MAX_NUMBER = 2**32 - 1  # heights and rounds; headers hold heights in 32 bits
 _HASH = re.compile(r"[0-9a-f]{64}")
 _KINDS = ("proposal", "prevote", "precommit")
+_OUTPOINT = re.compile(r"[0-9a-f]{64}:[0-9]{1,10}")
 
 
 def apply(rows: Rows, record: Record) -> None:
     """Check one record and write it; nothing is written if it is there already. Raises GuardError."""
     check_form(record)
+    if isinstance(record, DraftLocked):
+        add_draft(rows, record)
+        return
     mark = rows.height_of("mark")
     if mark is not None and record.height <= mark:
         raise GuardError("below-mark", f"height {record.height} is closed (mark {mark})")
@@ -45,6 +52,9 @@ def apply(rows: Rows, record: Record) -> None:
 
 def check_form(record: Record) -> None:
     """Whether a record is well formed in itself. Raises GuardError ``malformed`` or ``bad-certificate``."""
+    if isinstance(record, DraftLocked):
+        check_draft(record)
+        return
     check_height(record.height)
     if isinstance(record, VoteCast):
         if record.kind not in _KINDS or not 0 <= record.round <= MAX_NUMBER:
@@ -103,6 +113,33 @@ def add_decision(rows: Rows, height: int, block_hash: str, record: BlockDecided 
         raise GuardError(
             "conflicting-decision", f"height {height} decision: {decided} is decided, not {block_hash}"
         )
+
+
+def check_draft(draft: DraftLocked) -> None:
+    """Whether a lock of a reissuance is well formed. Raises GuardError ``malformed``."""
+    check_height(draft.due_height)
+    for name in (draft.asset, draft.draft_id):
+        if not _HASH.fullmatch(name):
+            raise GuardError("malformed", f"not an asset or transaction id: {name!r}")
+    if not _OUTPOINT.fullmatch(draft.outpoint):
+        raise GuardError("malformed", f"not an outpoint: {draft.outpoint!r}")
+
+
+def add_draft(rows: Rows, draft: DraftLocked) -> None:
+    """Write the lock of a reissuance unless it is there; refuse another one in its place or before the latest."""
+    where = f"asset {draft.asset} height {draft.due_height}"
+    held = rows.draft(draft.asset, draft.due_height)
+    if held is not None:
+        if (held.draft_id, held.outpoint) != (draft.draft_id, draft.outpoint):
+            raise GuardError("conflicting-draft", f"{where}: {held.draft_id} is locked, not {draft.draft_id}")
+        return
+    latest = rows.latest_draft(draft.asset)
+    if latest is not None and latest.due_height > draft.due_height:
+        raise GuardError("old-draft", f"{where}: a draft of height {latest.due_height} is locked already")
+    owner = rows.asset_of(draft.outpoint)
+    if owner not in (None, draft.asset):
+        raise GuardError("conflicting-draft", f"token output {draft.outpoint} is locked to asset {owner}")
+    rows.add_draft(draft)
 
 
 def _apply_vote(rows: Rows, vote: VoteCast) -> None:

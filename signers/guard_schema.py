@@ -18,13 +18,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FILE_VERSION: Final = 1
+FILE_VERSION: Final = 2
+FIRST_VERSION: Final = 1  # without the locks of reissuances
 _APPLICATION_ID: Final = 0x66736D67  # "fsmg", in the SQLite header
 _WAL_LIMIT_BYTES: Final = 16 * 1024 * 1024
 _BUSY_SECONDS: Final = 1.0
 # SQLITE_ERROR: a table or column that create() made is not there
 _DAMAGE_CODES: Final = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 FAILURES: Final = (sqlite3.Error, DamageError, UnicodeDecodeError)
+
+_DRAFTS = """
+CREATE TABLE drafts (
+    asset TEXT NOT NULL, due_height INTEGER NOT NULL,
+    draft_id TEXT NOT NULL, outpoint TEXT NOT NULL, draft BLOB NOT NULL, checksum INTEGER NOT NULL,
+    PRIMARY KEY (asset, due_height)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER drafts_are_final BEFORE UPDATE ON drafts
+    BEGIN SELECT RAISE(ABORT, 'the lock of a reissuance is final'); END;
+CREATE TRIGGER drafts_only_rise BEFORE INSERT ON drafts
+    WHEN EXISTS (SELECT 1 FROM drafts WHERE asset = new.asset AND due_height >= new.due_height)
+    BEGIN SELECT RAISE(ABORT, 'reissuances only move to later periods'); END;
+"""
 
 _LAYOUT = """
 CREATE TABLE meta (
@@ -89,7 +103,7 @@ def create(path: Path, chain: str, public_key: bytes) -> None:
 
 def lay_out(connection: sqlite3.Connection, chain: str, public_key: bytes) -> None:
     """Make the tables of an empty database, in one transaction."""
-    connection.executescript(f"BEGIN; PRAGMA application_id = {_APPLICATION_ID}; {_LAYOUT}")
+    connection.executescript(f"BEGIN; PRAGMA application_id = {_APPLICATION_ID}; {_LAYOUT} {_DRAFTS}")
     rows = Rows(connection)
     rows.set_meta("chain", chain)
     rows.set_meta("public_key", public_key.hex())
@@ -188,12 +202,19 @@ def _check_file(connection: sqlite3.Connection, path: Path) -> None:
         raise GuardError(
             "newer-version", f"guard file {path} has version {version}, this fedsm knows {FILE_VERSION}"
         )
-    if version < FILE_VERSION:
+    if version < FIRST_VERSION:
         raise corrupt(path, f"there is no version {version}")
     verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if verdict != "ok":
         raise corrupt(path, " ".join(verdict.split()))
+    if version == FIRST_VERSION:
+        _upgrade(connection)
     Rows(connection).verify()
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a file of the first version to the present one, at once or not at all; nothing in it is changed."""
+    connection.executescript(f"BEGIN IMMEDIATE; {_DRAFTS} PRAGMA user_version = {FILE_VERSION}; COMMIT")
 
 
 def _check_owner(rows: Rows, path: Path, chain: str, public_key: bytes) -> None:

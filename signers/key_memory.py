@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from signers import guard_exchange, guard_rules
 from signers.ecdsa import verify_der
 from signers.guard_codes import GuardError
-from states.memory import LockTaken, Memory, Record
+from states.memory import DraftLocked, LockTaken, Memory, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,8 @@ class KeyMemory(ABC):
         """Write records together, durably; equal ones may be written again.
 
         Refusals: ``malformed``, ``below-mark``, ``old-round``, ``conflicting-vote``, ``conflicting-lock``,
-        ``vote-against-lock``, ``conflicting-decision``, ``bad-certificate``, ``write-failed``.
+        ``vote-against-lock``, ``conflicting-decision``, ``bad-certificate``, ``conflicting-draft``,
+        ``old-draft``, ``write-failed``.
         """
         with self._access() as rows:
             # A precommit may stand before the lock that it needs.
@@ -111,6 +112,40 @@ class KeyMemory(ABC):
                 rows.add_signature(height, block_hash, signature)
             return signature
 
+    def drafts(self, due_height: int) -> tuple[DraftLocked, ...]:
+        """The reissuances that were locked in the period of ``due_height``, by asset."""
+        guard_rules.check_height(due_height)
+        with self._access() as rows:
+            return rows.drafts(due_height)
+
+    def knows_period(self, due_height: int) -> bool:
+        """Whether what this key signed in a period must be here: it is not when the guard was made later."""
+        with self._access() as rows:
+            return (rows.height_of("fence") or 0) <= due_height
+
+    def sign_draft(
+        self, asset: str, due_height: int, draft_id: str, digests: Sequence[bytes], signer: BlockSigner
+    ) -> tuple[bytes, ...]:
+        """Signatures (DER) over the inputs' digests of the draft that is locked for an asset and period.
+
+        ``signer`` has the reissuance key, which may be another one than the guard's. Refusals:
+        ``draft-not-locked``, ``conflicting-draft``, ``bad-signature``. SignerError passes through.
+        """
+        with self._access() as rows:
+            held = rows.draft(asset, due_height)
+        if held is None:
+            raise GuardError("draft-not-locked", f"asset {asset} height {due_height}: {draft_id} is not locked")
+        if held.draft_id != draft_id:
+            raise GuardError(
+                "conflicting-draft",
+                f"asset {asset} height {due_height}: {held.draft_id} is locked, {draft_id} is not signed",
+            )
+        signatures = tuple(signer.sign_block(digest, held.draft) for digest in digests)
+        for digest, signature in zip(digests, signatures, strict=True):
+            if not verify_der(signer.public_key, digest, signature):
+                raise GuardError("bad-signature", f"asset {asset} height {due_height}: for draft {draft_id}")
+        return signatures
+
     def close_height(self, height: int) -> None:
         """Nothing is recorded or newly signed at or below this height any more; its votes and blocks are dropped.
 
@@ -136,7 +171,8 @@ class KeyMemory(ABC):
         """Add an exported document, all of it or nothing; no mark is ever lowered.
 
         Refusals: ``malformed``, ``newer-version``, ``wrong-chain``, ``wrong-key``, ``conflicting-vote``,
-        ``conflicting-lock``, ``conflicting-decision``, ``conflicting-signature``, ``write-failed``.
+        ``conflicting-lock``, ``conflicting-decision``, ``conflicting-signature``, ``conflicting-draft``,
+        ``write-failed``.
         """
         document = guard_exchange.read(data, self.chain, self.public_key)
         with self._access() as rows:

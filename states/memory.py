@@ -34,7 +34,21 @@ class BlockDecided(msgspec.Struct, frozen=True, tag="block-decided"):
     certificate: QuorumProof
 
 
-Record = VoteCast | LockTaken | BlockDecided
+class DraftLocked(msgspec.Struct, frozen=True, tag="draft-locked"):
+    """Record: in the period that fell due at ``due_height``, this draft alone may be signed for this asset.
+
+    ``asset`` and ``draft_id`` (the id of the unsigned transaction) are 64 lower-case hex digits in display order;
+    ``outpoint`` is the token output that the draft spends, "txid:index"; ``draft`` is the unsigned transaction.
+    """
+
+    asset: str
+    due_height: int
+    draft_id: str
+    outpoint: str
+    draft: bytes
+
+
+Record = VoteCast | LockTaken | BlockDecided | DraftLocked
 
 
 class Memory(msgspec.Struct, frozen=True):

@@ -45,6 +45,8 @@ def show(path: Path | None, datadir: Path) -> None:
         click.echo(f"decided     height {decision['height']} {decision['block_hash']}")
     for signature in content["signatures"][-3:]:
         click.echo(f"signed      height {signature['height']} {signature['block_hash']}")
+    for draft in content["drafts"][-3:]:
+        click.echo(f"reissuance  height {draft['due_height']} asset {draft['asset']} draft {draft['draft_id']}")
     click.echo(f"signatures  {len(content['signatures'])} kept")
 
 

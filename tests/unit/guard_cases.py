@@ -15,7 +15,7 @@ import wallycore as wally
 
 from signers.guard import Guard, GuardError
 from signers.software import SoftwareSigner
-from states.memory import BlockDecided, LockTaken, VoteCast
+from states.memory import BlockDecided, DraftLocked, LockTaken, VoteCast
 from states.messages import QuorumProof, VoteKind
 
 if TYPE_CHECKING:
@@ -56,6 +56,19 @@ def lock(height: int, round_: int, hash_: str) -> LockTaken:
 
 def decision(height: int, round_: int, hash_: str) -> BlockDecided:
     return BlockDecided(height, hash_, body(_NAMES[hash_]), proof("precommit", height, round_, hash_))
+
+
+ASSET, OTHER_ASSET = "a5" * 32, "b6" * 32
+
+
+def draft(due_height: int, name: str, asset: str = ASSET, index: int = 0) -> DraftLocked:
+    """The lock of the reissuance that is called ``name``, of the token output with this index."""
+    return DraftLocked(asset, due_height, block_hash(name), f"{'70' * 32}:{index}", body(name))
+
+
+def sign_draft(guard: Guard, locked: DraftLocked, signer: SoftwareSigner = SIGNER) -> tuple[bytes, ...]:
+    digests = [bytes([1]) * 32, bytes([2]) * 32]
+    return guard.sign_draft(locked.asset, locked.due_height, locked.draft_id, digests, signer)
 
 
 def sign(guard: Guard, height: int, hash_: str, signer: SoftwareSigner | CountingSigner = SIGNER) -> bytes:

@@ -16,7 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from signers.guard import Guard, GuardError
-from tests.unit.guard_cases import SIGNER, A, B, CountingSigner, decision, lock, open_guard, sign, vote
+from tests.unit.guard_cases import (
+    SIGNER,
+    A,
+    B,
+    CountingSigner,
+    decision,
+    draft,
+    lock,
+    open_guard,
+    sign,
+    sign_draft,
+    vote,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +101,18 @@ def sign_but_die_before_it_leaves(guard: Guard) -> None:
 def sign_and_die(guard: Guard) -> None:
     guard.record([decision(1, 0, A)])
     say(sign(guard, 1, A, CountingSigner()).hex())
+    die()
+
+
+def lock_draft_but_die_before_commit(guard: Guard) -> None:
+    die_at_commit(guard, 1)
+    guard.record([draft(10, "A")])
+    say(*(der.hex() for der in sign_draft(guard, draft(10, "A"))))
+
+
+def sign_draft_and_die(guard: Guard) -> None:
+    guard.record([draft(10, "A")])
+    say(*(der.hex() for der in sign_draft(guard, draft(10, "A"))))
     die()
 
 
@@ -204,6 +228,8 @@ TASKS = {
         sign_but_die_before_commit,
         sign_but_die_before_it_leaves,
         sign_and_die,
+        lock_draft_but_die_before_commit,
+        sign_draft_and_die,
         work_until_killed,
         hold,
         run_out_of_file_size,

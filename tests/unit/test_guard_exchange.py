@@ -99,7 +99,7 @@ def test_an_import_may_be_repeated(guard: Guard, document: dict[str, Any]) -> No
 def test_the_document_names_its_format(document: dict[str, Any]) -> None:
     assert {key: document[key] for key in ("format", "version", "chain", "public_key", "mark")} == {
         "format": "fedsm-guard",
-        "version": 1,
+        "version": 2,
         "chain": CHAIN,
         "public_key": SIGNER.public_key.hex(),
         "mark": 1,
@@ -210,9 +210,9 @@ def test_other_chains_keys_and_versions_are_refused(guard: Guard, document: dict
         "wrong-key",
         f"the export is of key {other}, not {SIGNER.public_key.hex()}",
     )
-    assert refused(lambda: guard.import_(document | {"version": 2, "news": []})) == (
+    assert refused(lambda: guard.import_(document | {"version": 3, "news": []})) == (
         "newer-version",
-        "the export has version 2, this fedsm knows 1",
+        "the export has version 3, this fedsm knows 2",
     )
     assert guard.is_empty
 

@@ -109,11 +109,11 @@ def test_a_draft_left_by_a_crash_is_replaced(path: Path) -> None:
 def test_a_file_of_a_newer_version_is_refused_untouched(path: Path) -> None:
     open_guard(path).close()
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
     assert refused(lambda: open_guard(path)) == (
         "newer-version",
-        f"guard file {path} has version 2, this fedsm knows 1",
+        f"guard file {path} has version 3, this fedsm knows 2",
     )
 
 
