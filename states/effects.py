@@ -81,6 +81,66 @@ class SubmitBlock(msgspec.Struct, frozen=True, tag="submit-block"):
     block: bytes
 
 
+class PlanReissuance(msgspec.Struct, frozen=True, tag="plan-reissuance"):
+    """Work out what is due since ``due_height``, by our node and our guard; answered by ReissuePlanned."""
+
+    due_height: int
+
+
+class MakeDraft(msgspec.Struct, frozen=True, tag="make-draft"):
+    """Make the transaction that reissues an asset; answered by DraftMade."""
+
+    due_height: int
+    asset: str
+
+
+class JudgeDraft(msgspec.Struct, frozen=True, tag="judge-draft"):
+    """Judge another member's draft by our own node and rules; answered by DraftJudged."""
+
+    due_height: int
+    asset: str
+    draft_id: str
+    draft: bytes
+
+
+class SignDraft(msgspec.Struct, frozen=True, tag="sign-draft"):
+    """Sign every input of the draft that is locked, through the guard; answered by DraftSigned."""
+
+    due_height: int
+    asset: str
+    draft_id: str
+    draft: bytes
+
+
+class CombineDraft(msgspec.Struct, frozen=True, tag="combine-draft"):
+    """Verify members' signatures and put M of them into every input; answered by DraftCombined.
+
+    ``signatures``: member, and its signatures in the order of the inputs.
+    """
+
+    due_height: int
+    asset: str
+    draft_id: str
+    draft: bytes
+    signatures: tuple[tuple[int, tuple[bytes, ...]], ...]
+
+
+class SendReissuance(msgspec.Struct, frozen=True, tag="send-reissuance"):
+    """Give a complete transaction to our node; answered by ReissuanceSent."""
+
+    due_height: int
+    asset: str
+    draft_id: str
+    transaction: bytes
+
+
+class CheckReissuance(msgspec.Struct, frozen=True, tag="check-reissuance"):
+    """See where the reissuance of an asset in a period stands; answered by ReissuanceSeen."""
+
+    due_height: int
+    asset: str
+
+
 class SetTimer(msgspec.Struct, frozen=True, tag="set-timer"):
     """(Re)start the named timer; it comes back as TimerFired after ``delay_ms``. One timer per name."""
 
@@ -104,6 +164,9 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     evidence: tuple[bytes, ...] = ()
 
 
+ReissueOrder = (
+    PlanReissuance | MakeDraft | JudgeDraft | SignDraft | CombineDraft | SendReissuance | CheckReissuance
+)
 Effect = (
     Persist
     | Broadcast
@@ -113,6 +176,7 @@ Effect = (
     | SignDigest
     | CombineBlock
     | SubmitBlock
+    | ReissueOrder
     | SetTimer
     | Report
 )

@@ -10,10 +10,10 @@ from typing import Literal
 
 import msgspec
 
-from states.memory import Memory
+from states.memory import DraftLocked, Memory
 from states.messages import Message
 
-TimerName = Literal["slot", "propose", "prevote", "precommit", "resend", "reissue"]
+TimerName = Literal["slot", "propose", "prevote", "precommit", "resend", "reissue", "turn"]
 Verdict = Literal["valid", "invalid", "unavailable"]
 Outcome = Literal["accepted", "duplicate", "fork", "rejected", "unavailable"]
 
@@ -110,12 +110,94 @@ class PersistFailed(msgspec.Struct, frozen=True, tag="persist-failed"):
     reason: str = ""
 
 
-class ReissueFinished(msgspec.Struct, frozen=True, tag="reissue-finished"):
-    """The reissuance due at this height is done or deferred; block signing goes on either way."""
+class ReissueItem(msgspec.Struct, frozen=True):
+    """One asset that is due: by how many satoshi, and what is known of its reissuance in this period.
 
-    height: int
+    ``confirmed``: the chain shows it. ``locked``: the draft that our guard holds for it. ``objection`` says why we
+    may not sign it (empty when we may), beginning with a stable code.
+    """
+
+    asset: str
+    amount: int
+    confirmed: bool = False
+    locked: DraftLocked | None = None
+    objection: str = ""
 
 
+class ReissuePlanned(msgspec.Struct, frozen=True, tag="reissue-planned"):
+    """What is due since ``due_height`` by our own node; ``None`` with a ``reason`` when it cannot be told yet."""
+
+    due_height: int
+    items: tuple[ReissueItem, ...] | None
+    reason: str = ""
+
+
+class DraftMade(msgspec.Struct, frozen=True, tag="draft-made"):
+    """Our own draft, as the lock of it would be recorded, or ``None`` with a ``reason``."""
+
+    due_height: int
+    asset: str
+    draft: DraftLocked | None
+    reason: str = ""
+
+
+class DraftJudged(msgspec.Struct, frozen=True, tag="draft-judged"):
+    """The verdict of our own rules on a draft; ``outpoint`` is the token output it spends if it is valid."""
+
+    due_height: int
+    asset: str
+    draft_id: str
+    verdict: Verdict
+    outpoint: str = ""
+    reason: str = ""
+
+
+class DraftSigned(msgspec.Struct, frozen=True, tag="draft-signed"):
+    """Our verified signatures for a draft, one for each input, or ``None`` with a ``reason``."""
+
+    due_height: int
+    asset: str
+    draft_id: str
+    signatures: tuple[bytes, ...] | None
+    reason: str = ""
+
+
+class DraftCombined(msgspec.Struct, frozen=True, tag="draft-combined"):
+    """The complete transaction; or ``None``, with the members whose signatures are invalid, or a ``reason``."""
+
+    due_height: int
+    asset: str
+    draft_id: str
+    transaction: bytes | None
+    invalid: tuple[int, ...] = ()
+    reason: str = ""
+
+
+class ReissuanceSent(msgspec.Struct, frozen=True, tag="reissuance-sent"):
+    """Our node's answer to the complete transaction; ``duplicate``: it, or what spends the same, is there."""
+
+    due_height: int
+    asset: str
+    draft_id: str
+    outcome: Outcome
+    reason: str = ""
+
+
+class ReissuanceSeen(msgspec.Struct, frozen=True, tag="reissuance-seen"):
+    """Where our node sees the reissuance of a period; ``unknown`` when it cannot be asked.
+
+    ``pending``: in the mempool.
+    """
+
+    due_height: int
+    asset: str
+    status: Literal["confirmed", "pending", "absent", "unknown"]
+    detail: str = ""
+
+
+ReissueEvent = (
+    ReissuePlanned | DraftMade | DraftJudged | DraftSigned | DraftCombined | ReissuanceSent | ReissuanceSeen
+)
 Event = (
     TipChanged
     | TimerFired
@@ -126,5 +208,5 @@ Event = (
     | BlockCombined
     | BlockSubmitted
     | PersistFailed
-    | ReissueFinished
+    | ReissueEvent
 )

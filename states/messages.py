@@ -124,5 +124,35 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
     federation: str = ""
 
 
+class ReissueDraft(msgspec.Struct, frozen=True, tag="reissue-draft"):
+    """The transaction that reissues an asset in a period, put forward by the member whose turn it is.
+
+    ``height`` is the height at which the reissuance fell due, ``round`` counts the turns of leaders. ``asset`` and
+    ``draft_id`` (the id of the unsigned transaction) are 64 lower-case hex digits in display order; ``draft`` is
+    the unsigned transaction with its proofs.
+    """
+
+    height: int
+    round: int
+    asset: str
+    draft_id: str
+    draft: bytes
+
+
+class ReissueSignature(msgspec.Struct, frozen=True, tag="reissue-signature"):
+    """One member's signatures for a draft: strict DER without sighash byte, one for each input.
+
+    The draft is part of it, so that one informed member informs all. ``height`` as in ReissueDraft.
+    """
+
+    height: int
+    round: int
+    asset: str
+    draft_id: str
+    draft: bytes
+    signatures: tuple[bytes, ...]
+
+
 Vote = Prevote | Precommit
-Message = Proposal | Prevote | Precommit | BlockSignature | BlockRequest | Heartbeat
+ReissueMessage = ReissueDraft | ReissueSignature
+Message = Proposal | Prevote | Precommit | BlockSignature | BlockRequest | Heartbeat | ReissueMessage

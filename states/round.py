@@ -33,6 +33,7 @@ from states.events import (
     Event,
     PersistFailed,
     Received,
+    ReissueEvent,
     TimerFired,
     TimerName,
     TipChanged,
@@ -42,6 +43,8 @@ from states.mailbox import Mailbox
 from states.memory import Memory
 from states.messages import BlockRequest, BlockSignature, Heartbeat, Prevote, Proposal
 from states.quorum import Quorum
+from states.reissuance import ReissueTerms
+from states.reissuances import Reissuances
 from states.schedule import Schedule
 from states.table import ROUND
 from states.triggers import trigger_of
@@ -50,15 +53,14 @@ from states.triggers import trigger_of
 class Settings(msgspec.Struct, frozen=True):
     """What a member's machines need to know about the federation and its pace.
 
-    ``reissue_period`` is in blocks; 0 means that no reissuance schedule is configured.
+    ``reissue`` is None when no reissuance schedule is configured.
     """
 
     member: int
     quorum: Quorum
     schedule: Schedule
     timeouts: Timeouts
-    reissue_period: int = 0
-    reissue_limit_ms: int = 0
+    reissue: ReissueTerms | None = None
 
 
 _AGREEMENT_TRIGGERS: dict[type, str] = {BlockBuilt: "built", BlockJudged: "judged", Proposal: "proposal"}
@@ -73,6 +75,7 @@ class Round(TableMachine):
         super().__init__()
         self.settings = settings
         self.agreement = Agreement(settings.member, settings.quorum, settings.timeouts)
+        self.reissuances = None if settings.reissue is None else Reissuances(settings.reissue)
         self.height = 0
         self.round = 0
         self.tip = ""
@@ -106,7 +109,7 @@ class Round(TableMachine):
                 self.fire(trigger)
                 self._follow_up()
         effects, self._effects = self._effects, []
-        return effects
+        return effects if self.reissuances is None else effects + self.reissuances.take_effects()
 
     def _follow_up(self) -> None:
         """Take the internal triggers that the last step made possible, until nothing moves."""
@@ -116,6 +119,8 @@ class Round(TableMachine):
             moved = self._next_internal_trigger()
 
     def _next_internal_trigger(self) -> bool:
+        if self.state == "Reissue" and self.reissuances is not None and self.reissuances.is_at_rest:
+            return self.fire("reissue_finished")
         if self.agreement.state == "Decided":
             return self.fire("decide") or self.fire("combine")
         if self.agreement.state == "RoundOver":
@@ -148,9 +153,10 @@ class Round(TableMachine):
         return isinstance(self._event, TipChanged) and self._event.block_hash != self.tip
 
     def reissue_is_due(self) -> bool:
-        period = self.settings.reissue_period
-        tip = self._event
-        return isinstance(tip, TipChanged) and period > 0 and tip.height > 0 and tip.height % period == 0
+        terms, tip = self.settings.reissue, self._event
+        if terms is None or not isinstance(tip, TipChanged):
+            return False
+        return tip.height > 0 and tip.height % terms.period == 0
 
     def slot_is_open(self) -> bool:
         timer = self._event
@@ -176,6 +182,8 @@ class Round(TableMachine):
         if not isinstance(tip, TipChanged):
             return
         self._close_height(tip)
+        if self.reissuances is not None:
+            self.reissuances.note_tip(tip.height, tip.block_hash, self._author_of(tip))
         self.tip, self.height, self._memory = tip.block_hash, tip.height + 1, tip.memory
         self.round = max((vote.round for vote in tip.memory.votes), default=0)
         self._signatures = Signatures()
@@ -195,7 +203,14 @@ class Round(TableMachine):
 
     def open_height_and_reissue(self) -> None:
         self.open_height()
-        self._set_timer("reissue", self.settings.reissue_limit_ms)
+        terms = self.settings.reissue
+        self._set_timer("reissue", terms.turn_ms * terms.members if terms is not None else 0)
+
+    def _author_of(self, tip: TipChanged) -> int:
+        """The member whose block it was: known to those who saw it decided, round 0 is likely otherwise."""
+        decision = self.agreement.decision
+        seen = decision is not None and (decision.height, decision.block_hash) == (tip.height, tip.block_hash)
+        return self.settings.quorum.proposer(tip.height, decision.certificate.round if seen and decision else 0)
 
     def _close_height(self, tip: TipChanged) -> None:
         """Keep what a straggler may need of the height that just closed; name a fork if there was one."""
@@ -410,6 +425,13 @@ class Round(TableMachine):
             self._rearm_resend()
             self._last_step.answered()
             self.agreement.feed("interrupted")
+
+    # --- actions: reissuance
+
+    def feed_reissuances(self) -> None:
+        event = self._event
+        if self.reissuances is not None and isinstance(event, ReissueEvent | Received | TimerFired):
+            self.reissuances.feed(event)
 
     def end_reissue(self) -> None:
         """Idle again; the slot timer has been running all the while."""

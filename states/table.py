@@ -2,10 +2,12 @@
 
 Theory of operation
 -------------------
-There are two flat machines per member. The *round* machine follows one height after another through
+There are three kinds of flat machines. The *round* machine follows one height after another through
 Idle > Propose > CollectSigs > Combine > Submit (> Reissue). While no block is decided it feeds what it hears
 to the *agreement* machine, which is Tendermint's (Buchman, Kwon, Milosevic, "The latest gossip on BFT
-consensus", algorithm 1) with N - Q + 1 in place of f + 1 and Q in place of 2f + 1.
+consensus", algorithm 1) with N - Q + 1 in place of f + 1 and Q in place of 2f + 1. Beside them, for each asset
+that is reissued on a schedule, a *reissuance* machine goes through Due > Draft > Collect > Broadcast > Confirm >
+Done or Deferred once in each period, over as many heights as it takes.
 
 Each event is one trigger of the round machine. What an event makes true may allow further steps; these are
 internal triggers (``begin``, ``decide``, ``fail``, ``combine`` and the agreement's ``review``), fired from the
@@ -82,7 +84,8 @@ ROUND_EDGES: tuple[Edge, ...] = (
     *_rows("early_message", ROUND_STATES, None, "keep_for_later"),
     *_rows("heartbeat", ROUND_STATES, None, "note_heartbeat"),
     *_rows("persist_failed", ROUND_STATES, None, "recover_dropped_effects"),
-    # Reissuance never holds up blocks: a slot or a round begins over it, and it ends by itself.
+    # Reissuance never holds up blocks: a slot or a round begins over it, and it goes on beside them.
+    *_rows("reissuance", ROUND_STATES, None, "feed_reissuances"),
     *_rows("reissue_finished", ("Reissue",), "Idle", "end_reissue"),
     *_rows("reissue_timer", ("Reissue",), "Idle", "end_reissue"),
 )
@@ -208,6 +211,76 @@ AGREEMENT_TIMEOUTS = {
     "Precommitted": "precommit_timer",
 }
 
+# --- the reissue machine: one asset, period after period
+
+REISSUANCE_STATES = (
+    "Due",  # no draft is at hand: ours is made when our turn comes, another one is judged when it arrives
+    "Draft",  # our node makes the draft or judges it
+    "Collect",  # the draft is locked and signed; M members' signatures are collected
+    "Broadcast",  # the complete transaction is on its way to our node
+    "Confirm",  # our node has it; a block must bring it
+    "Done",
+    "Deferred",  # not done in its time: the next period begins anew, and an operator looks
+)
+_REISSUING = ("Due", "Draft", "Collect", "Broadcast", "Confirm")
+_CHOSEN = ("Collect", "Broadcast", "Confirm")
+_SETTLED = ("Done", "Deferred")
+
+REISSUANCE_EDGES: tuple[Edge, ...] = (
+    # A period begins, whatever has become of the one before.
+    *_rows("open", ("Draft", *_CHOSEN), "Due", "abandon_period"),
+    *_rows("open", ("Due", *_SETTLED), "Due", "open_period"),
+    *_rows("planned", ("Due",), "Done", "note_confirmed", "chain_shows_it"),
+    *_rows("planned", ("Due",), "Collect", "resume_draft", "draft_is_locked"),
+    *_rows("planned", ("Due",), "Draft", "request_draft", "turn_is_ours"),
+    *_rows("planned", ("Due",), None, "await_draft"),
+    # What is heard is recorded, in every state; what follows from it is decided by "review".
+    *_rows("draft", REISSUANCE_STATES, None, "record_draft"),
+    *_rows("signature", REISSUANCE_STATES, None, "record_signature"),
+    *_rows("review", ("Due",), "Draft", "judge_draft", "draft_is_unjudged"),
+    *_rows("review", ("Draft",), "Collect", "choose_draft", "draft_is_good"),
+    *_rows("review", ("Draft",), "Due", "give_up_draft", "draft_is_refused"),
+    *_rows("review", ("Collect",), "Broadcast", "combine", "signatures_suffice", "may_try_again"),
+    # The outcome of our orders.
+    *_rows("made", ("Draft",), None, "keep_own_draft", "draft_was_made"),
+    *_rows("made", ("Draft",), "Due", "report_no_draft"),
+    *_rows("judged", ("Draft",), None, "record_verdict"),
+    *_rows("signed", _CHOSEN, None, "publish_signature"),
+    *_rows("combined", ("Broadcast",), None, "send", "combination_succeeded"),
+    *_rows("combined", ("Broadcast",), "Collect", "drop_invalid_signatures"),
+    *_rows("sent", ("Broadcast",), "Confirm", "note_sent", "node_has_it"),
+    *_rows("sent", ("Broadcast",), None, "note_refusal"),
+    # What the chain shows is believed over everything else.
+    *_rows("tip", REISSUANCE_STATES, None, "ask_chain"),
+    *_rows("seen", (*_REISSUING, "Deferred"), "Done", "note_confirmed", "chain_shows_it"),
+    *_rows("seen", ("Done",), None, "note_still_confirmed", "chain_shows_it"),
+    *_rows("seen", ("Done",), "Confirm", "note_undone", "is_unconfirmed"),
+    *_rows("seen", _REISSUING, "Deferred", "defer", "time_is_over"),
+    *_rows("seen", ("Confirm",), "Broadcast", "send_again", "is_absent", "transaction_is_known"),
+    *_rows("seen", REISSUANCE_STATES, None, "go_on"),
+    # Time: the next member takes over, what was lost is sent again, what failed is tried again.
+    *_rows("turn_timer", ("Due",), "Draft", "take_turn", "next_turn_is_ours"),
+    *_rows("turn_timer", ("Due",), None, "pass_turn"),
+    *_rows("turn_timer", ("Draft",), "Due", "give_up_draft"),
+    *_rows("turn_timer", ("Collect",), None, "repeat_signature"),
+    *_rows("turn_timer", ("Broadcast",), None, "send_again", "transaction_is_known"),
+    *_rows("turn_timer", ("Broadcast",), "Collect", "repeat_signature"),
+    *_rows("turn_timer", ("Confirm",), None, "repeat_signature"),
+)
+
+REISSUANCE_IGNORED: dict[str, tuple[tuple[str, ...], str]] = {
+    "planned": (("Draft", *_CHOSEN, *_SETTLED), "the period is under way or settled"),
+    "review": (("Broadcast", "Confirm", *_SETTLED), "the draft is chosen and complete, or nothing is to be done"),
+    "made": (("Due", *_CHOSEN, *_SETTLED), "another member's draft was chosen meanwhile, or the turn is over"),
+    "judged": (("Due", *_CHOSEN, *_SETTLED), "the turn in which the draft was judged is over"),
+    "signed": (("Due", "Draft", *_SETTLED), "the period for which it was signed is over or settled"),
+    "combined": (("Due", "Draft", "Collect", "Confirm", *_SETTLED), "the answer to an earlier attempt"),
+    "sent": (("Due", "Draft", "Collect", "Confirm", *_SETTLED), "the answer to an earlier attempt"),
+    "turn_timer": (_SETTLED, "nothing is waited for"),
+}
+
+REISSUANCE_TIMEOUTS = dict.fromkeys(_REISSUING, "turn_timer")
+
 
 class MachineTable(NamedTuple):
     """A machine as data: its name, states (the first is the initial one), edges and ignored pairs."""
@@ -226,4 +299,7 @@ class MachineTable(NamedTuple):
 
 ROUND = MachineTable("round", ROUND_STATES, ROUND_EDGES, ROUND_IGNORED, ROUND_TIMEOUTS)
 AGREEMENT = MachineTable("agreement", AGREEMENT_STATES, AGREEMENT_EDGES, AGREEMENT_IGNORED, AGREEMENT_TIMEOUTS)
-TABLES = (ROUND, AGREEMENT)
+REISSUANCE = MachineTable(
+    "reissuance", REISSUANCE_STATES, REISSUANCE_EDGES, REISSUANCE_IGNORED, REISSUANCE_TIMEOUTS
+)
+TABLES = (ROUND, AGREEMENT, REISSUANCE)

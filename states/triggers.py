@@ -11,11 +11,20 @@ from states.events import (
     Event,
     PersistFailed,
     Received,
-    ReissueFinished,
+    ReissueEvent,
     TimerFired,
     TipChanged,
 )
-from states.messages import BlockRequest, BlockSignature, Heartbeat, Message, Precommit, Prevote, Proposal
+from states.messages import (
+    BlockRequest,
+    BlockSignature,
+    Heartbeat,
+    Message,
+    Precommit,
+    Prevote,
+    Proposal,
+    ReissueMessage,
+)
 
 _OF_RESULTS: dict[type, str] = {
     BlockBuilt: "block_built",
@@ -24,7 +33,6 @@ _OF_RESULTS: dict[type, str] = {
     BlockCombined: "block_combined",
     BlockSubmitted: "block_submitted",
     PersistFailed: "persist_failed",
-    ReissueFinished: "reissue_finished",
 }
 _OF_MESSAGES: dict[type, str] = {
     Proposal: "proposal",
@@ -41,6 +49,8 @@ def trigger_of(event: Event, height: int, round_: int) -> str | None:
         return "tip_changed"
     if isinstance(event, Received) and isinstance(event.message, Heartbeat):
         return "heartbeat"
+    if isinstance(event, ReissueEvent) or _is_reissue_message(event):
+        return "reissuance"  # they belong to periods, not to heights
     if height == 0:
         return None
     if isinstance(event, Received):
@@ -50,6 +60,10 @@ def trigger_of(event: Event, height: int, round_: int) -> str | None:
     if event.height != height or (isinstance(event, BlockBuilt) and event.round != round_):
         return None
     return _OF_RESULTS[type(event)]
+
+
+def _is_reissue_message(event: Event) -> bool:
+    return isinstance(event, Received) and isinstance(event.message, ReissueMessage)
 
 
 def _of_message(message: Message, height: int) -> str | None:
@@ -63,6 +77,8 @@ def _of_message(message: Message, height: int) -> str | None:
 def _of_timer(event: TimerFired, height: int, round_: int) -> str | None:
     if event.timer == "resend":
         return "resend_timer"
+    if event.timer == "turn":
+        return "reissuance"
     if event.height != height:
         return None
     if event.timer in ("slot", "reissue"):

@@ -22,7 +22,7 @@ from states.events import (
     Outcome,
     PersistFailed,
     Received,
-    ReissueFinished,
+    ReissuePlanned,
     TimerFired,
     TimerName,
     TipChanged,
@@ -41,6 +41,7 @@ from states.messages import (
     VoteKind,
 )
 from states.quorum import Quorum, default_vote_quorum
+from states.reissuance import ReissueTerms
 from states.round import Round, Settings
 from states.schedule import Schedule
 
@@ -63,7 +64,8 @@ def body(block_hash: str) -> bytes:
 
 def settings(n: int = 5, m: int = 3, q: int | None = None, member: int = 0, reissue: int = 0) -> Settings:
     quorum = Quorum(n, m, q or default_vote_quorum(n, m))
-    return Settings(member, quorum, Schedule(INTERVAL_MS), TIMEOUTS, reissue, 300)
+    terms = ReissueTerms(member, n, m, reissue, turn_ms=60) if reissue else None
+    return Settings(member, quorum, Schedule(INTERVAL_MS), TIMEOUTS, terms)
 
 
 def prevote(round_: int, block_hash: str | None, height: int = HEIGHT) -> Prevote:
@@ -201,7 +203,7 @@ class Bench:
         self.step(BlockCombined(self.round.height, block_hash, block, "why"))
 
     def finish_reissue(self) -> None:
-        self.step(ReissueFinished(self.round.height))
+        self.step(ReissuePlanned(self.round.height - 1, ()))
 
     def submitted(self, block_hash: str, outcome: Outcome) -> None:
         self.step(BlockSubmitted(self.round.height, block_hash, outcome, "why"))

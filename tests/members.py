@@ -21,10 +21,13 @@ from states.messages import (
     Prevote,
     Proposal,
     QuorumProof,
+    ReissueDraft,
+    ReissueSignature,
     VoteKind,
 )
 from transports.envelope import ENVELOPE_TAG, Envelope, Sealer, kind_of
 from transports.identity import Identity, certify, signed_message_digest
+from transports.limits import MAX_DRAFT_BYTES
 from transports.opener import Opener
 from transports.refusals import EnvelopeError, Reason
 
@@ -165,6 +168,8 @@ class Federation:
             "signature": self.members[0].block_signature(self.proof("precommit")),
             "block-request": BlockRequest(10, 0, HASH, 1),
             "heartbeat": self.members[0].heartbeat(len(self.members)),
+            "reissue-draft": ReissueDraft(10, 2, HASH, HASH, b"draft"),
+            "reissue-signature": ReissueSignature(10, 2, HASH, HASH, bytes(MAX_DRAFT_BYTES), (bytes(72),) * 8),
         }
 
 

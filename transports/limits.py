@@ -17,6 +17,8 @@ from states.messages import (
     Prevote,
     Proposal,
     QuorumProof,
+    ReissueDraft,
+    ReissueSignature,
 )
 from transports.refusals import EnvelopeError
 
@@ -26,6 +28,8 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 # Only proposals may be large: everything else is refused by size before its hash is computed.
 MAX_SMALL_BYTES = 4096  # votes, requests and heartbeats; real ones are below 1 kB
 MAX_SIGNATURE_BYTES = 16_384  # a block signature with a certificate of MAX_MEMBERS votes
+MAX_DRAFT_BYTES = 20_000  # a reissuance transaction with its proofs; real ones are below 6 kB
+MAX_REISSUE_BYTES = MAX_DRAFT_BYTES + MAX_SMALL_BYTES  # with signatures for two inputs and everything else
 MAX_VOTE_BYTES = 512  # a vote inside a proof; real ones are below 300 bytes
 
 MAX_MEMBERS = 20  # keys that OP_CHECKMULTISIG takes (MAX_PUBKEYS_PER_MULTISIG)
@@ -35,17 +39,25 @@ MAX_EPOCH = 2**31 - 1
 MAX_SEQUENCE = 2**63 - 1
 MAX_SERIAL = 2**53 - 1  # the largest integer that JSON tools keep exactly
 MAX_TIME_MS = 2**53 - 1
+MAX_INPUTS = 8  # of a reissuance transaction; ours have two
 MAX_DER_BYTES = 72  # a DER signature without sighash byte
 MAX_TEXT = 64  # version and state in a heartbeat
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
+_MOST_BYTES = {
+    "signature": MAX_SIGNATURE_BYTES,
+    "reissue-draft": MAX_REISSUE_BYTES,
+    "reissue-signature": MAX_REISSUE_BYTES,
+}
+
+
 def max_bytes_of(kind: str, max_bytes: int) -> int:
     """The largest envelope of this kind, where ``max_bytes`` bounds those that carry a block."""
     if kind == "proposal":
         return max_bytes
-    return min(max_bytes, MAX_SIGNATURE_BYTES if kind == "signature" else MAX_SMALL_BYTES)
+    return min(max_bytes, _MOST_BYTES.get(kind, MAX_SMALL_BYTES))
 
 
 def check_message(message: Message) -> None:
@@ -64,6 +76,19 @@ def check_message(message: Message) -> None:
             _check_block_signature(message)
         case Heartbeat():
             _check_heartbeat(message)
+        case ReissueDraft():
+            _check_draft(message)
+        case ReissueSignature():
+            _check_draft(message)
+            _require(1 <= len(message.signatures) <= MAX_INPUTS, "signatures")
+            _require(all(0 < len(der) <= MAX_DER_BYTES for der in message.signatures), "signatures")
+
+
+def _check_draft(message: ReissueDraft | ReissueSignature) -> None:
+    _require(message.height > 0, "height")
+    _require(_is_hash(message.asset), "asset")
+    _require(_is_hash(message.draft_id), "draft_id")
+    _require(0 < len(message.draft) <= MAX_DRAFT_BYTES, "draft")
 
 
 def _check_proposal(proposal: Proposal) -> None:

@@ -33,6 +33,8 @@ REPEAT_MS = 100  # an envelope that comes again within this time is an echo
 VOTE_LIMIT = 4096  # verified votes that need no second verification when a proof carries them
 
 _HEARTBEAT = "heartbeat"
+# Of any height: a sign of life, and reissuances, which belong to periods.
+_WITHOUT_FLOOR = frozenset({_HEARTBEAT, "reissue-draft", "reissue-signature"})
 _VOTE_TYPES: dict[str, type[Vote]] = {"prevote": Prevote, "precommit": Precommit}
 
 
@@ -57,7 +59,7 @@ class Opener:
 
     The same bytes within ``repeat_ms`` are refused as "duplicate"; it must be shorter than the interval at
     which members send again. Envelopes below the height ``floor`` are refused as "stale-height", except
-    heartbeats; the engine moves it.
+    heartbeats and messages about reissuances; the engine moves it.
     """
 
     def __init__(
@@ -135,7 +137,7 @@ class Opener:
             raise EnvelopeError("wrong-epoch", str(envelope.epoch), sender=sender)
         if sender >= self.identities.size:
             raise EnvelopeError("unknown-sender", str(sender), sender=sender)
-        if envelope.height < self.floor and envelope.kind != _HEARTBEAT:
+        if envelope.height < self.floor and envelope.kind not in _WITHOUT_FLOOR:
             raise EnvelopeError("stale-height", f"{envelope.height} is below {self.floor}", sender=sender)
 
     def _authenticate(self, data: bytes, envelope: Envelope) -> None:

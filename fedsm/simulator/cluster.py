@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from fedsm.simulator.disk import Disk, Store
 from fedsm.simulator.member import Member
-from fedsm.simulator.services import answer_of
+from fedsm.simulator.services import Order, answer_of
 from fedsm.simulator.timeline import Timeline
 from fedsm.simulator.violation import Violation
 from fedsm.simulator.watch import Watch
@@ -131,7 +131,7 @@ class Cluster(Timeline):
             case Report():
                 member.reports.append(effect)
                 self.watch.reported(member.index, effect)
-            case _:
+            case _ if isinstance(effect, Order):
                 self.answer(member, answer_of(self, member, effect))
 
     def new_hash(self, height: int, member: int) -> str:

@@ -17,7 +17,6 @@ from states.events import (
     DigestSigned,
     PersistFailed,
     Received,
-    ReissueFinished,
     TimerFired,
     TipChanged,
 )
@@ -56,7 +55,6 @@ _WORDS: dict[type, Callable[[Any], str]] = {
     BlockCombined: lambda it: f"{'combined' if it.block else 'uncombined'} block {short(it.block_hash)}",
     BlockSubmitted: lambda it: f"our node's answer {it.outcome!r} to block {short(it.block_hash)}",
     PersistFailed: lambda it: f"the failure to write a record: {it.code}",
-    ReissueFinished: lambda _: "the end of the reissuance",
     Broadcast: lambda it: f"broadcast of the {_words_of(it.message)}",
     SetTimer: lambda it: f"setting of the {it.timer} timer",
     Report: lambda it: f"report {it.code!r}",

@@ -17,6 +17,7 @@ from states.effects import Broadcast, Effect, Persist, Relay, Report
 from states.events import BlockBuilt, BlockCombined, BlockJudged, DigestSigned, Event
 from states.memory import LockTaken
 from states.messages import Heartbeat, Message
+from states.reissuance import ReissueTerms
 from states.round import Round, Settings
 from states.schedule import Schedule
 from tests.scenarios.wording import KIND_OF, Names, members, state
@@ -94,8 +95,9 @@ class Stage(Cluster):
         self.deliver = self.fate
 
     def settings(self, index: int) -> Settings:
-        period = self.reissue_period
-        return Settings(index, self.quorum, Schedule(self.interval_ms), self.timeouts, period, REISSUE_LIMIT_MS)
+        n, m, period = self.quorum.members, self.quorum.threshold, self.reissue_period
+        terms = ReissueTerms(index, n, m, period, REISSUE_LIMIT_MS // n) if period else None
+        return Settings(index, self.quorum, Schedule(self.interval_ms), self.timeouts, terms)
 
     # --- the transcript
 

@@ -10,7 +10,16 @@ import msgspec
 import pytest
 import wallycore as wally
 
-from states.messages import BlockRequest, IdentityCertificate, Message, Precommit, Prevote, Proposal
+from states.messages import (
+    BlockRequest,
+    IdentityCertificate,
+    Message,
+    Precommit,
+    Prevote,
+    Proposal,
+    ReissueDraft,
+    ReissueSignature,
+)
 from tests.members import (
     BLOCK,
     CHAIN,
@@ -23,6 +32,7 @@ from tests.members import (
 )
 from transports.envelope import Sealer, decode, message_of, parse
 from transports.limits import (
+    MAX_DRAFT_BYTES,
     MAX_HEIGHT,
     MAX_MESSAGE_BYTES,
     MAX_ROUND,
@@ -71,6 +81,14 @@ def test_sequences_count_up_from_the_first() -> None:
         BlockRequest(1, 0, HASH + "\n", 1),
         BlockRequest(1, 0, HASH, 20),
         Proposal(1, 0, HASH, b""),
+        ReissueDraft(0, 0, HASH, HASH, b"draft"),
+        ReissueDraft(10, 0, "gold", HASH, b"draft"),
+        ReissueDraft(10, 0, HASH, HASH[1:], b"draft"),
+        ReissueDraft(10, 0, HASH, HASH, b""),
+        ReissueDraft(10, 0, HASH, HASH, bytes(MAX_DRAFT_BYTES + 1)),
+        ReissueSignature(10, 0, HASH, HASH, b"draft", ()),
+        ReissueSignature(10, 0, HASH, HASH, b"draft", (bytes(73),)),
+        ReissueSignature(10, 0, HASH, HASH, b"draft", (bytes(70),) * 9),
         ALICE.heartbeat(serials=(0,) * 21),
         ALICE.heartbeat(state="idle\x1b[2J"),
         ALICE.heartbeat(version="9" * 65),

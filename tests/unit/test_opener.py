@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from states.messages import Precommit, Prevote, Proposal, QuorumProof
+from states.messages import Precommit, Prevote, Proposal, QuorumProof, ReissueDraft
 from tests.members import (
     BLOCK,
     CHAIN,
@@ -96,12 +96,13 @@ def test_refused_bytes_are_not_remembered_as_seen() -> None:
     assert [reason_of(opener, bytes(vote)) for _ in range(2)] == ["bad-signature"] * 2
 
 
-def test_the_floor_refuses_old_heights_but_no_heartbeats() -> None:
+def test_the_floor_refuses_old_heights_but_no_heartbeats_or_reissuances() -> None:
     opener = FEDERATION.opener()
     opener.floor = 11
     assert reason_of(opener, ALICE.seal(Prevote(10, 0, HASH))) == "stale-height"
     assert opener.open(ALICE.seal(Prevote(11, 0, HASH)), NOW).sender == 0
     assert opener.open(ALICE.seal(ALICE.heartbeat()), NOW).sender == 0
+    assert opener.open(ALICE.seal(ReissueDraft(10, 0, HASH, HASH, b"draft")), NOW).sender == 0
 
 
 # Heartbeats and identities

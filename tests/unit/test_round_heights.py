@@ -14,7 +14,7 @@ from states.events import (
     DigestSigned,
     PersistFailed,
     Received,
-    ReissueFinished,
+    ReissuePlanned,
     TimerFired,
 )
 from states.memory import Memory
@@ -171,7 +171,7 @@ LATE_ANSWERS = (
     BlockCombined(HEIGHT, X, b"block"),
     BlockSubmitted(HEIGHT, X, "rejected"),
     PersistFailed(HEIGHT, 0, "write-failed"),
-    ReissueFinished(HEIGHT),
+    ReissuePlanned(HEIGHT - 1, ()),
 )
 
 

@@ -9,24 +9,31 @@ from itertools import pairwise
 import pytest
 from transitions import MachineError
 
-from states.agreement import Agreement
 from states.events import TimerName
 from states.machine import TableMachine
+from states.reissuance import Reissuance
 from states.round import Round
-from states.table import AGREEMENT, ROUND, TABLES, Edge, MachineTable
+from states.table import AGREEMENT, REISSUANCE, ROUND, TABLES, Edge, MachineTable
 from tests.core_bench import settings
 
 # Triggers that no event is: the machines fire them themselves.
-INTERNAL = {"round": {"begin", "decide", "fail", "combine"}, "agreement": {"review"}}
+INTERNAL = {
+    "round": {"begin", "decide", "fail", "combine"},
+    "agreement": {"review"},
+    "reissuance": {"review"},
+}
 # Where nothing is waited for: the next step is taken at once, from outside the machine or never.
-NOT_WAITING = {"Waiting", "RoundOver", "Decided"}
+NOT_WAITING = {"Waiting", "RoundOver", "Decided", "Done", "Deferred"}
 
 tables = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
 
-def machine_of(table: MachineTable) -> TableMachine:
-    machine = Round(settings())
-    return machine if table is ROUND else machine.agreement
+def machine_of(table: MachineTable, top: Round | None = None) -> TableMachine:
+    top = top or Round(settings(reissue=10))
+    if table is REISSUANCE:
+        assert top.reissuances is not None
+        return top.reissuances.machines.setdefault("asset", Reissuance(top.reissuances.terms, "asset"))
+    return top if table is ROUND else top.agreement
 
 
 def rows(table: MachineTable) -> Iterator[tuple[str, str, list[Edge]]]:
@@ -54,7 +61,7 @@ def test_ignored_pairs_name_known_states_and_triggers_and_say_why(table: Machine
 
 @tables
 def test_every_edge_names_known_states_and_methods_of_the_machine(table: MachineTable) -> None:
-    kind = Round if table is ROUND else Agreement
+    kind = type(machine_of(table))
     for edge in table.edges:
         assert edge.source in table.states
         assert edge.dest is None or edge.dest in table.states
@@ -103,9 +110,9 @@ def test_every_waiting_state_is_left_or_renewed_by_its_timer(table: MachineTable
 
 
 def test_every_timer_has_its_trigger() -> None:
-    in_rounds = {"propose", "prevote", "precommit"}
+    tables_of = {"propose": AGREEMENT, "prevote": AGREEMENT, "precommit": AGREEMENT, "turn": REISSUANCE}
     for name in typing.get_args(TimerName):
-        assert f"{name}_timer" in (AGREEMENT.triggers if name in in_rounds else ROUND.triggers)
+        assert f"{name}_timer" in tables_of.get(name, ROUND).triggers
 
 
 @tables
@@ -128,14 +135,15 @@ def test_the_machine_has_the_edges_of_the_table_and_no_others(table: MachineTabl
 def test_ignored_pairs_change_nothing_and_have_no_effects(table: MachineTable) -> None:
     for trigger, (states, _) in table.ignored.items():
         for state in states:
-            top = Round(settings())
-            machine = top if table is ROUND else top.agreement
+            top = Round(settings(reissue=10))
+            machine = machine_of(table, top)
             machine.state = state
             before = dict(vars(machine))
             assert not machine.fire(trigger)
             assert vars(machine) == before
             assert not top._effects
             assert not top.agreement.effects
+            assert not getattr(machine, "effects", [])
 
 
 @tables
