@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from structlog.contextvars import bind_contextvars
+
 from fedsm.log import Logger
 from states.effects import Report
 from states.events import TipChanged
@@ -49,9 +51,14 @@ class Journal:
         self._core = core
         self._log = log
         self._state = core.state
+        self._place = (0, 0)
 
     def states(self) -> None:
-        """Log the round machine's state if it changed."""
+        """Log the round machine's state if it changed; every line of this thread is bound to height and round."""
+        place = (self._core.height, self._core.round)
+        if place != self._place:
+            self._place = place
+            bind_contextvars(height=place[0], round=place[1])
         if self._core.state != self._state:
             self._state = self._core.state
             self._log.info("state", state=self._state, height=self._core.height, round=self._core.round)

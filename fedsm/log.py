@@ -7,6 +7,7 @@ import sys
 from typing import Literal
 
 import structlog
+from structlog.dev import plain_traceback
 
 LogFormat = Literal["auto", "console", "json"]
 Logger = structlog.stdlib.BoundLogger
@@ -16,7 +17,8 @@ def configure(log_format: LogFormat = "auto", level: str = "info") -> None:
     """Set up logging for the process; ``level`` is debug, info, warning or error."""
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderers: list[structlog.types.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # The library's own tracebacks show local variables, and a key may be one.
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -1,12 +1,20 @@
-"""Fixtures that unit and integration tests share: tokens of a SoftHSM2 and the shim in front of it."""
+"""What unit and integration tests share: clean log lines, tokens of a SoftHSM2 and the shim in front of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.contextvars import clear_contextvars
 
 from tests.hsm import Shim, Tokens, compile_shim
+
+
+@pytest.fixture(autouse=True)
+def _no_height_of_another_test_in_log_lines() -> Iterator[None]:
+    yield
+    clear_contextvars()
 
 
 @pytest.fixture

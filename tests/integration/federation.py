@@ -82,11 +82,11 @@ class Federation:
         finally:
             self.nodes.close()
 
-    def ask(self, member: int, path: str) -> tuple[int, bytes]:
+    def ask(self, member: int, path: str, token: str | None = None) -> tuple[int, bytes]:
         """Status and body of a member's answer over HTTP (with ``http``)."""
         assert self.http_ports is not None
         connection = http.client.HTTPConnection("127.0.0.1", self.http_ports[member], timeout=20)
-        connection.request("GET", path)
+        connection.request("GET", path, headers={} if token is None else {"Authorization": f"Bearer {token}"})
         answer = connection.getresponse()
         return answer.status, answer.read()
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import structlog
 
-from fedsm.log import configure, get_logger
+from fedsm.journal import Journal
+from fedsm.log import LogFormat, configure, get_logger
+from states.round import Round
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +47,36 @@ def test_an_unexpected_failure_is_one_json_line_with_its_place(capsys: pytest.Ca
     assert line["event"] == "worker_failed"
     assert "test_cli_log.py" in line["exception"]
     assert "RuntimeError: unforeseen" in line["exception"]
+
+
+def test_a_traceback_shows_no_values_for_one_may_be_a_key(capsys: pytest.CaptureFixture[str]) -> None:
+    def signs(key: str) -> None:  # noqa: ARG001
+        raise RuntimeError("unforeseen")
+
+    formats: tuple[LogFormat, ...] = ("console", "json")
+    for log_format in formats:
+        configure(log_format)
+        try:
+            signs("L1aW4aubDFB7yfras2S1mN3bqg9nwySY8nkoLmJebSLD5BWv3ENZ")
+        except RuntimeError:
+            get_logger().exception("worker_failed")
+        text = "\n".join(lines(capsys))
+        assert "RuntimeError: unforeseen" in text
+        # Its own source line is there, and no value but those that stand in it.
+        assert text.count("L1aW4aubDFB7yfras2S1mN3bqg9nwySY8nkoLmJebSLD5BWv3ENZ") <= 1
+        assert "key = " not in text
+
+
+def test_lines_of_the_engines_thread_say_height_and_round(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json")
+    core = SimpleNamespace(state="Idle", height=0, round=0)
+    journal = Journal(cast(Round, core), get_logger(member=1))
+    core.height, core.round = 7, 2
+    journal.states()
+    get_logger(member=1).error("guard_not_written", height=6)
+    get_logger(member=1).warning("peer_down", peer=3)
+    written = list(map(json.loads, lines(capsys)))
+    assert [(line["height"], line["round"]) for line in written] == [(6, 2), (7, 2)]
 
 
 def test_console_lines_are_for_reading(capsys: pytest.CaptureFixture[str]) -> None:
