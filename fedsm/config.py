@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedsm.chains.base import ClockWindow, ProposedParameters
+from fedsm.chains.ocean import HashPolicy
+from fedsm.chains.selection import ChainKind
 from fedsm.federation_file import FederationFile
 from fedsm.hsm import HsmAccess
 from fedsm.trace.settings import DEFAULT_TRACE, TraceSettings
@@ -47,7 +49,8 @@ class DaemonConfig:
     either and without FEDSM_KEY in the environment the node's wallet signs. ``vote_quorum`` None means
     the default for M and N; ``threshold``, if given, must be the chain's M. ``witness_script`` is the multisig
     behind a P2WSH federation, where the chain does not tell it. ``curve_key_file`` holds this member's CURVE key
-    pair, needed when the federation file names the members' CURVE keys. ``http`` is where health and metrics are
+    pair, needed when the federation file names the members' CURVE keys. ``chain`` is the kind of node, found out
+    from it with "auto"; ``hash_policy`` is for Ocean (see OceanChain). ``http`` is where health and metrics are
     served, None for nowhere. ``trace`` None keeps no trace.
     """
 
@@ -70,6 +73,8 @@ class DaemonConfig:
     kafka: KafkaSettings | None = None
     http: HttpSettings | None = DEFAULT_HTTP
     trace: TraceSettings | None = DEFAULT_TRACE
+    chain: ChainKind = "auto"
+    hash_policy: HashPolicy = "node"
 
 
 def state_directory(data_directory: Path, genesis: str, public_key: bytes) -> Path:

@@ -11,9 +11,9 @@ from structlog.contextvars import bound_contextvars
 
 from fedsm.access import open_rpc
 from fedsm.assembly import Ground, assemble
-from fedsm.chains.base import ChainError, ChainIdentity, FederationScript
-from fedsm.chains.elements import ElementsChain
-from fedsm.chains.rpc import NodeRpc, RpcError, RpcUnavailable
+from fedsm.chains.base import ChainError, ChainIdentity, ChainProfile, FederationScript
+from fedsm.chains.rpc import NodeRpc, RpcCaller, RpcError, RpcUnavailable
+from fedsm.chains.selection import open_chain
 from fedsm.clock import SystemClock
 from fedsm.config import GUARD_FILE, DaemonConfig, state_directory
 from fedsm.engine import Engine
@@ -68,11 +68,10 @@ class Daemon:
             self._run(rpc)
 
     def _run(self, rpc: NodeRpc) -> None:
-        chain = ElementsChain(self._station.timed(rpc), witness_scripts=witness_scripts(self.config))
-        found = self._wait_for_node(chain)
+        found = self._wait_for_node(self._station.timed(rpc))
         if found is None:
             return
-        identity, federation = found
+        chain, identity, federation = found
         check_federation_file(self.config.federation, identity, federation)
         self._wrap_member(federation.multisig.n)
         quorum = quorum_of(self.config, federation)
@@ -101,11 +100,13 @@ class Daemon:
         except TransportError as error:
             raise FedsmError(str(error)) from None
 
-    def _wait_for_node(self, chain: ElementsChain) -> tuple[ChainIdentity, FederationScript] | None:
+    def _wait_for_node(self, rpc: RpcCaller) -> tuple[ChainProfile, ChainIdentity, FederationScript] | None:
         """The chain and its federation, as soon as the node answers; None if stopped before that."""
+        scripts, hash_policy = witness_scripts(self.config), self.config.hash_policy
         while not self._stopping:
             try:
-                return chain.identify(), chain.federation()
+                chain = open_chain(rpc, self.config.chain, witness_scripts=scripts, hash_policy=hash_policy)
+                return chain, chain.identify(), chain.federation()
             except RpcUnavailable as error:
                 if error.kind == "unauthorised" and self.config.node.cookie_file is None:
                     raise FedsmError(f"{error} (--rpcuser, --rpcpassword)") from None

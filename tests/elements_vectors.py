@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from fedsm.chains.header import Layout
+
 VECTORS = Path(__file__).parent / "vectors" / "elements"
 CHAIN_FILES = ("blocks_predynafed", "blocks_dynafed", "rotation")
 
@@ -50,3 +52,8 @@ def federation_of(chain: dict[str, Any], block: dict[str, Any]) -> dict[str, Any
         found: dict[str, Any] = chain["federations"][block["signed_by_federation"]]
         return found
     return {"m": chain["m"], "n": chain["n"], "script": chain["signblockscript"], "members": chain["members"]}
+
+
+def layout_of(chain: dict[str, Any]) -> Layout:
+    """How the legacy headers of a recorded chain are laid out."""
+    return "elements" if chain["height_in_header"] else "heightless"

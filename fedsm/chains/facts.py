@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import wallycore as wally
 
 from fedsm.chains.coinbase import coinbase_height
-from fedsm.chains.header import BlockHeader
+from fedsm.chains.header import BlockHeader, OceanHashes
+from fedsm.chains.ocean_proof import is_solved, solvers_of
 from fedsm.chains.script import (
     Multisig,
     ScriptError,
@@ -26,7 +27,8 @@ class BlockFacts:
 
     ``script`` is the multisig where it is known, else the program or challenge that the header names; ``m`` and
     ``n`` are None with an unknown one. ``signers`` are the public keys (hex) whose signatures verify, and
-    ``complete`` says that the proof is exactly what the nodes demand: M of them in key order and nothing else.
+    ``complete`` says that the proof is what the nodes demand: M of them in key order, and nothing else on chains
+    other than Ocean. ``ocean`` are the hashes of an Ocean header.
     """
 
     hash: str
@@ -39,6 +41,7 @@ class BlockFacts:
     n: int | None
     complete: bool
     signers: list[str]
+    ocean: OceanHashes | None
 
 
 def facts_of(header: BlockHeader, transactions: bytes = b"", known_script: bytes | None = None) -> BlockFacts:
@@ -58,10 +61,15 @@ def facts_of(header: BlockHeader, transactions: bytes = b"", known_script: bytes
         n=multisig.n if multisig else None,
         complete=multisig is not None and _is_complete(header, multisig),
         signers=_signers(header, multisig) if multisig else [],
+        ocean=header.ocean,
     )
 
 
 def _signers(header: BlockHeader, multisig: Multisig) -> list[str]:
+    if header.ocean is not None:
+        return [
+            multisig.public_keys[member].hex() for member in solvers_of(header.digest, header.solution, multisig)
+        ]
     try:
         return signers_of(header, multisig)
     except ScriptError:  # a solution or witness that no signer makes
@@ -80,6 +88,8 @@ def _script(header: BlockHeader, known_script: bytes | None) -> tuple[bytes, Mul
 
 
 def _is_complete(header: BlockHeader, multisig: Multisig) -> bool:
+    if header.ocean is not None:
+        return is_solved(header.digest, header.solution, multisig)
     try:
         candidates = signatures_in(header)
     except ScriptError:

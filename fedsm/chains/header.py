@@ -1,13 +1,15 @@
-"""Block headers and blocks of Elements chains, as bytes and back. Pure.
+"""Block headers and blocks of Elements and Ocean chains, as bytes and back. Pure.
 
 Legacy header:  version i32 | previous 32 | merkle root 32 | time u32 | [height u32] | challenge | solution
 Dynafed header: version with bit 31 | previous 32 | merkle root 32 | time u32 | height u32
                 | current entry | proposed entry | witness stack
+Ocean header:   version i32 | previous 32 | merkle root 32 | contract 32 | attestation 32 | mapping 32 | time u32
+                | height u32 | challenge | solution
 A block is a header, a CompactSize number of transactions and the transactions. Scripts and stack items carry
 a CompactSize length. Whether a legacy header holds its height is a rule of the chain
 (con_blockheightinheader); a dynafed header always has the field, and such a chain without heights writes 0
-there. The block hash, which is also the message that members sign, is the double SHA-256 of the header
-without its solution or witness.
+there. Nothing in a legacy header says of which layout it is: see parse_header. The block hash, which is also the
+message that members sign, is the double SHA-256 of the header without its solution or witness.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ __all__ = [
     "BlockHeader",
     "DecodeError",
     "DynafedEntry",
+    "Layout",
+    "OceanHashes",
     "display_hash",
     "fast_merkle_root",
     "internal_hash",
@@ -35,6 +39,9 @@ __all__ = [
     "parse_header",
 ]
 
+# The chain's own layout of legacy headers: with height (the default of Elements nodes), without, or Ocean's.
+Layout = Literal["elements", "heightless", "ocean"]
+LAYOUTS: tuple[Layout, ...] = ("elements", "heightless", "ocean")
 EntryKind = Literal["null", "compact", "full"]
 ENTRY_KINDS: tuple[EntryKind, ...] = ("null", "compact", "full")  # index = type byte on the wire
 DYNAFED_BIT = 0x8000_0000
@@ -114,8 +121,26 @@ NULL_ENTRY = DynafedEntry("null")
 
 
 @dataclass(frozen=True)
+class OceanHashes:
+    """The three hashes that Ocean headers carry beside the others, in display order; zeros where unused.
+
+    ``contract`` is the double SHA-256 of the chain's terms and conditions, ``mapping`` that of its asset mapping
+    file, ``attestation`` is set in genesis blocks only. Each node fills them in from its own files, and none checks
+    those of others.
+    """
+
+    contract: str
+    attestation: str
+    mapping: str
+
+    def serialize(self) -> bytes:
+        """The 96 bytes in the header."""
+        return b"".join(map(internal_hash, (self.contract, self.attestation, self.mapping)))
+
+
+@dataclass(frozen=True)
 class BlockHeader:
-    """One header of either form; ``dynafed`` tells which of the proof fields are in use.
+    """One header of any form; ``dynafed`` tells which of the proof fields are in use, ``ocean`` is Ocean's own.
 
     ``version`` is without the dynafed bit; ``previous`` and ``merkle_root`` are in display order; ``time`` is
     in seconds since the Unix epoch; ``height`` is ``None`` when a legacy header has no such field. Legacy:
@@ -134,11 +159,14 @@ class BlockHeader:
     current: DynafedEntry = NULL_ENTRY
     proposed: DynafedEntry = NULL_ENTRY
     witness: tuple[bytes, ...] = ()
+    ocean: OceanHashes | None = None
 
     def serialize(self, *, with_proof: bool = True) -> bytes:
         """The header as the node writes it; without the solution or witness it is what gets hashed."""
         version = self.version | (DYNAFED_BIT if self.dynafed else 0)
         start = struct.pack("<I", version) + internal_hash(self.previous) + internal_hash(self.merkle_root)
+        if self.ocean is not None:
+            start += self.ocean.serialize()
         start += struct.pack("<I", self.time)
         if self.height is not None:
             start += struct.pack("<I", self.height)
@@ -188,28 +216,28 @@ class Block:
 
 
 def parse_header(
-    data: bytes, *, height_in_header: bool | None = None, whole_block: bool = False
+    data: bytes, *, layout: Layout | None = None, whole_block: bool = False
 ) -> tuple[BlockHeader, int]:
     """Read the header that ``data`` begins with; return it and the offset behind it.
 
-    ``whole_block`` says that transactions follow. ``height_in_header`` is the chain's rule for legacy
-    headers; with ``None`` both layouts are tried and the better reading is taken, judged in this order: a
+    ``whole_block`` says that transactions follow. ``layout`` is the chain's layout of legacy headers; with
+    ``None`` all are tried and the best reading is taken, judged in this order: a
     header that is followed by nothing or by a transaction list beginning with a coinbase (``whole_block``:
     only the latter); a challenge of a known kind (multisig, other standard script, OP_TRUE), then any
-    well-formed script; and last, the layout with height, the nodes' default. Raises DecodeError and nothing
-    else.
+    well-formed script; and last, the layout that comes first in LAYOUTS. A dynafed header says itself that it is
+    one, except that Ocean has none. Raises DecodeError and nothing else.
     """
-    if height_in_header is None and not _is_dynafed(data):
+    if layout is None and not _is_dynafed(data):
         return _tell_layout(data, whole_block)
-    return _read_header(data, bool(height_in_header))
+    return _read_header(data, layout or "elements")
 
 
-def parse_block(data: bytes, *, height_in_header: bool | None = None) -> Block:
+def parse_block(data: bytes, *, layout: Layout | None = None) -> Block:
     """Read a whole block; bytes missing or left over are a DecodeError (nodes ignore trailing bytes).
 
     Transactions are walked through, not checked, but there must be one: no block is without a coinbase.
     """
-    header, offset = parse_header(data, height_in_header=height_in_header, whole_block=True)
+    header, offset = parse_header(data, layout=layout, whole_block=True)
     reader = Reader(data, offset)
     if skip_transactions(reader) == 0:
         reader.fail("transactions", "there are none")
@@ -225,9 +253,9 @@ def _is_dynafed(data: bytes) -> bool:
 def _tell_layout(data: bytes, whole_block: bool) -> tuple[BlockHeader, int]:
     readings: list[tuple[BlockHeader, int]] = []
     failure: DecodeError | None = None
-    for with_height in (True, False):
+    for layout in LAYOUTS:
         try:
-            readings.append(_read_header(data, with_height))
+            readings.append(_read_header(data, layout))
         except DecodeError as error:
             failure = failure or error
     if not readings:
@@ -238,7 +266,7 @@ def _tell_layout(data: bytes, whole_block: bool) -> tuple[BlockHeader, int]:
         ends = offset == len(data) and not whole_block
         return ends or starts_with_coinbase(data, offset), _script_merit(header.challenge)
 
-    return max(readings, key=merit)  # of equals the first: with height
+    return max(readings, key=merit)  # of equals the first
 
 
 def _script_merit(script: bytes) -> int:
@@ -263,16 +291,17 @@ def _is_well_formed(script: bytes) -> bool:
     return position == len(script)
 
 
-def _read_header(data: bytes, with_height: bool) -> tuple[BlockHeader, int]:
+def _read_header(data: bytes, layout: Layout) -> tuple[BlockHeader, int]:
     reader = Reader(data)
     version = reader.uint32("version")
-    dynafed = bool(version & DYNAFED_BIT)
+    dynafed = bool(version & DYNAFED_BIT) and layout != "ocean"
     start = BlockHeader(
-        version=version & ~DYNAFED_BIT,
+        version=version & ~DYNAFED_BIT if dynafed else version,
         previous=display_hash(reader.take(32, "previous block")),
         merkle_root=display_hash(reader.take(32, "merkle root")),
+        ocean=_read_hashes(reader) if layout == "ocean" else None,
         time=reader.uint32("time"),
-        height=reader.uint32("height") if dynafed or with_height else None,
+        height=None if layout == "heightless" and not dynafed else reader.uint32("height"),
         dynafed=dynafed,
     )
     if dynafed:
@@ -281,6 +310,14 @@ def _read_header(data: bytes, with_height: bool) -> tuple[BlockHeader, int]:
     else:
         header = replace(start, challenge=reader.string("challenge"), solution=reader.string("solution"))
     return header, reader.offset
+
+
+def _read_hashes(reader: Reader) -> OceanHashes:
+    return OceanHashes(
+        contract=display_hash(reader.take(32, "contract hash")),
+        attestation=display_hash(reader.take(32, "attestation hash")),
+        mapping=display_hash(reader.take(32, "mapping hash")),
+    )
 
 
 def _read_entry(reader: Reader, name: str) -> DynafedEntry:

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from fedsm.chains.base import ClockWindow, FederationScript, ProposedParameters, Tip
     from fedsm.chains.header import BlockHeader
 
+LARGEST_BLOCK = 4_000_000  # bytes: MAX_BLOCK_SERIALIZED_SIZE of Elements and Ocean
+
+
+def size_objection(block: bytes) -> str | None:
+    """Why a proposal is too long to be read at all; ``None`` if it is not."""
+    if len(block) > LARGEST_BLOCK:
+        return f"too-large: {len(block)} bytes, at most {LARGEST_BLOCK} are allowed"
+    return None
+
 
 def position_objection(header: BlockHeader, tip: Tip, *, height_in_header: bool) -> str | None:
     """Why the header is not the next one after ``tip``; ``None`` if it is.

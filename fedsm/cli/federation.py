@@ -10,9 +10,9 @@ import click
 
 from fedsm.access import open_rpc
 from fedsm.chains.base import ChainError
-from fedsm.chains.elements import ElementsChain
 from fedsm.chains.rpc import RpcError, RpcUnavailable
 from fedsm.chains.script import Multisig, ScriptError, parse_multisig
+from fedsm.chains.selection import open_chain
 from fedsm.cli.federation_assemble import assemble
 from fedsm.cli.federation_join import join
 from fedsm.cli.options import node_access, node_options, option
@@ -94,6 +94,6 @@ def _ask_node(node: dict[str, Any]) -> Multisig:
     if access.cookie_file is None and (access.user is None or access.password is None):
         raise FedsmError("give --signblockscript, or --rpcuser and --rpcpassword or --rpccookiefile of a node")
     try:
-        return ElementsChain(open_rpc(access)).federation().multisig
+        return open_chain(open_rpc(access)).federation().multisig
     except (RpcError, RpcUnavailable, ChainError) as error:
         raise FedsmError(str(error)) from None

@@ -28,7 +28,9 @@ def inspect_block(source: str, signblockscript: str | None) -> None:
     except ValueError:
         raise FedsmError("--signblockscript is not hex") from None
     header, transactions = _parse(_read(source))
-    click.echo(json.dumps(asdict(facts_of(header, transactions, known_script)), indent=2))
+    facts = asdict(facts_of(header, transactions, known_script))
+    hashes = facts.pop("ocean") or {}
+    click.echo(json.dumps(facts | {f"{name}_hash": value for name, value in hashes.items()}, indent=2))
 
 
 def _read(source: str) -> bytes:

@@ -32,6 +32,20 @@ NOT_YET = "is not part of this version of fedsm"
 @option("--id", "member", type=click.IntRange(0), required=True, help="Our member number, 0 to N-1.")
 @link_options
 @node_options
+@option(
+    "--chain",
+    type=click.Choice(["auto", "elements", "ocean"]),
+    default="auto",
+    show_default=True,
+    help="Kind of the node; auto: found out from it.",
+)
+@option(
+    "--header-hashes",
+    type=click.Choice(["node", "any"]),
+    default="node",
+    show_default=True,
+    help="Ocean: whether contract, attestation and mapping hashes of proposals must be our node's.",
+)
 @option("--blocktime", type=float, help="Block interval in seconds.  [default: 60]")
 @option("--key-file", type=click.Path(path_type=Path), help="Block-signing key (WIF or hex), mode 600.")
 @option(
@@ -133,6 +147,8 @@ def configuration(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:
         kafka=kafka_of(given) if "kafka" in transports else None,
         http=http_of(given),
         trace=trace_settings(given),
+        chain=given["chain"],
+        hash_policy=given["header_hashes"],
     )
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import wallycore as wally
 
-from fedsm.chains.header import BlockHeader, fast_merkle_root, parse_header
+from fedsm.chains.header import BlockHeader, Layout, fast_merkle_root, parse_header
 from fedsm.chains.reader import Reader, write_compact_size
 from fedsm.chains.transaction import Transaction, read_transaction
 
@@ -52,9 +52,9 @@ class ParsedBlock:
         return len(self.header.serialize()) + len(write_compact_size(len(self.transactions)))
 
 
-def read_block(data: bytes, *, height_in_header: bool) -> ParsedBlock:
+def read_block(data: bytes, *, layout: Layout) -> ParsedBlock:
     """Read the block that ``data`` begins with; what follows it is ignored, as nodes do. Raises DecodeError."""
-    header, offset = parse_header(data, height_in_header=height_in_header, whole_block=True)
+    header, offset = parse_header(data, layout=layout, whole_block=True)
     reader = Reader(data, offset)
     number = reader.count("transaction count", SMALLEST_TRANSACTION)
     return ParsedBlock(header, tuple(read_transaction(reader) for _ in range(number)))

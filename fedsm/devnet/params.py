@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import wallycore as wally
 
-from fedsm.chains.header import internal_hash
+from fedsm.chains.header import Layout, internal_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -76,6 +76,11 @@ class ChainParams:
         if "signblockscript" not in values:
             raise ValueError("-signblockscript is needed")
         return cls(**values)
+
+    @property
+    def layout(self) -> Layout:
+        """How the chain's legacy headers are laid out."""
+        return "elements" if self.height_in_header else "heightless"
 
     @cached_property
     def commitment(self) -> bytes:

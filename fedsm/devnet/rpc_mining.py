@@ -124,7 +124,7 @@ def decode_block(node: Node, text: str) -> ParsedBlock:
     try:
         if not data:
             raise DecodeError("no bytes")
-        return read_block(data, height_in_header=node.params.height_in_header)
+        return read_block(data, layout=node.params.layout)
     except DecodeError:
         raise RpcError(DESERIALIZATION_ERROR, "Block decode failed") from None
 

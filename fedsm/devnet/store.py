@@ -35,7 +35,7 @@ class BlockStore:
         directory.mkdir(parents=True, exist_ok=True)
         self._blocks = directory / "blocks.dat"
         self._transactions = directory / "mempool.hex"
-        self._height_in_header = params.height_in_header
+        self._layout = params.layout
         self._genesis = internal_hash(genesis_block(params).hash)
 
     def load(self) -> list[ParsedBlock]:
@@ -51,7 +51,7 @@ class BlockStore:
             size = _LENGTH.unpack_from(data, end)[0]
             if start + size > len(data):
                 break
-            blocks.append(read_block(data[start : start + size], height_in_header=self._height_in_header))
+            blocks.append(read_block(data[start : start + size], layout=self._layout))
             end = start + size
         if end < len(data):
             self._blocks.write_bytes(data[:end])

@@ -11,6 +11,7 @@ Make = Callable[..., Federation]
 
 def test_health_status_and_metrics_tell_what_happens(federation: Make) -> None:
     with federation(members=3, threshold=2, interval_s=0.5, http=True) as fed:
+
         def readiness() -> str:
             return fed.ask(0, "/ready")[1].decode()
 

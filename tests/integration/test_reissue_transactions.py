@@ -22,9 +22,7 @@ SIGNERS = [SoftwareSigner(bytes([i + 1] * 32)) for i in range(5)]
 
 
 def token_in(transaction: Transaction, custody: Custody) -> TokenCoin:
-    for index, (output, proofs) in enumerate(
-        zip(transaction.outputs, transaction.output_witness, strict=True)
-    ):
+    for index, (output, proofs) in enumerate(zip(transaction.outputs, transaction.output_witness, strict=True)):
         held = custody.unblind(output, proofs)
         if held is not None:
             return TokenCoin(transaction.outpoint(index), output.asset, output.value, held)

@@ -24,6 +24,7 @@ from fedsm.devnet.template import new_block
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from fedsm.chains.header import Layout
     from fedsm.devnet.node import Node
 
 WITNESS = wally.WALLY_TX_FLAG_USE_WITNESS
@@ -139,9 +140,9 @@ def rebuild(node: Node, wanted: str, latest: int, secrets: dict[bytes, bytes]) -
     raise AssertionError(f"no block made up to {latest} has the hash {wanted}")
 
 
-def decode(text: str, *, height_in_header: bool = True) -> ParsedBlock:
+def decode(text: str, *, layout: Layout = "elements") -> ParsedBlock:
     """A recorded block."""
-    return read_block(bytes.fromhex(text), height_in_header=height_in_header)
+    return read_block(bytes.fromhex(text), layout=layout)
 
 
 def differs(case: dict[str, Any], answer: Answer) -> str | None:

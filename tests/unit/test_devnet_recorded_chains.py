@@ -76,7 +76,7 @@ class Replay:
         return str(record["signed_header_hex"]) + "01" + coinbase.raw.hex()
 
     def decode(self, text: str) -> Any:
-        return decode(text, height_in_header=self.params.height_in_header)
+        return decode(text, layout=self.params.layout)
 
 
 def _same(recorded: dict[str, Any], answer: dict[str, Any]) -> bool:

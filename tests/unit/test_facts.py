@@ -91,7 +91,7 @@ def test_a_proof_that_no_signer_makes_is_incomplete_and_no_error() -> None:
 def test_without_a_height_in_the_header_the_coinbase_tells_it() -> None:
     chain = next(chain for _, chain in chains() if not chain["height_in_header"])
     for recorded_block in chain["blocks"]:
-        block = parse_block(bytes.fromhex(recorded_block["signed_block_hex"]), height_in_header=False)
+        block = parse_block(bytes.fromhex(recorded_block["signed_block_hex"]), layout="heightless")
         assert facts_of(block.header).height is None
         assert facts_of(block.header, block.transactions).height == recorded_block["height"]
 

@@ -10,17 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedsm.chains.header import (
+    LAYOUTS,
     NULL_ENTRY,
     BlockHeader,
     DecodeError,
     DynafedEntry,
+    Layout,
     display_hash,
     fast_merkle_root,
     parse_block,
     parse_header,
 )
 from fedsm.chains.reader import write_compact_size
-from tests.elements_vectors import blocks, chains, load, raw_blocks
+from tests.elements_vectors import blocks, chains, layout_of, load, raw_blocks
 
 LIQUID = load("liquid_mainnet_headers")["headers"]
 OP_TRUE = b"\x51"
@@ -99,7 +101,7 @@ def test_recorded_header_gives_hash_digest_fields_and_size(chain: dict[str, Any]
 def test_recorded_parameters_give_the_roots_that_the_node_printed(
     chain: dict[str, Any], block: dict[str, Any]
 ) -> None:
-    header, _ = parse_header(bytes.fromhex(block["signed_header_hex"]), height_in_header=chain["height_in_header"])
+    header, _ = parse_header(bytes.fromhex(block["signed_header_hex"]), layout=layout_of(chain))
     for name, entry in (("current", header.current), ("proposed", header.proposed)):
         printed = block["header"].get(name, {"type": "null"})
         assert entry.kind == printed["type"]
@@ -173,10 +175,10 @@ def test_layout_is_told_for_every_low_byte_of_the_height(challenge: bytes, solut
 
 def test_a_stated_layout_is_taken_whatever_the_bytes_suggest() -> None:
     header = legacy(41, ONE_OF_ONE)
-    other = parse_header(header.serialize(), height_in_header=False)[0]
+    other = parse_header(header.serialize(), layout="heightless")[0]
     assert other.height is None
     assert other.hash != header.hash or other.challenge != header.challenge
-    assert parse_header(header.serialize(), height_in_header=True)[0] == header
+    assert parse_header(header.serialize(), layout="elements")[0] == header
 
 
 def test_unsigned_and_signed_forms_of_a_block_have_one_hash() -> None:
@@ -197,14 +199,14 @@ def test_fast_merkle_root_carries_an_odd_leaf_up() -> None:
 @given(legacy_headers)
 def test_any_legacy_header_survives_writing_and_reading(header: BlockHeader) -> None:
     data = header.serialize()
-    assert parse_header(data, height_in_header=header.height is not None) == (header, len(data))
+    assert parse_header(data, layout="heightless" if header.height is None else "elements") == (header, len(data))
 
 
 @given(dynafed_headers)
 def test_any_dynafed_header_survives_writing_and_reading(header: BlockHeader) -> None:
     data = header.serialize()
     assert parse_header(data) == (header, len(data))
-    assert parse_header(data, height_in_header=False) == (header, len(data))
+    assert parse_header(data, layout="heightless") == (header, len(data))
 
 
 @given(st.sampled_from(raw_blocks()), st.data())
@@ -221,10 +223,10 @@ def test_damaged_blocks_are_read_or_refused_but_nothing_else(text: str, data: st
         assert block.serialize() == damaged
 
 
-@given(st.binary(max_size=400), st.sampled_from([None, True, False]))
-def test_arbitrary_bytes_are_read_or_refused_but_nothing_else(data: bytes, height_in_header: bool | None) -> None:
+@given(st.binary(max_size=400), st.sampled_from([None, *LAYOUTS]))
+def test_arbitrary_bytes_are_read_or_refused_but_nothing_else(data: bytes, layout: Layout | None) -> None:
     try:
-        header, end = parse_header(data, height_in_header=height_in_header)
+        header, end = parse_header(data, layout=layout)
     except DecodeError:
         return
     assert header.serialize() == data[:end]
@@ -251,7 +253,7 @@ def test_every_cut_of_a_block_is_refused_and_so_is_a_byte_too_many() -> None:
 def test_hostile_lengths_are_refused_before_anything_is_allocated(tail: bytes, complaint: str) -> None:
     data = legacy(7, b"").serialize()[:76] + tail
     with pytest.raises(DecodeError, match=complaint):
-        parse_header(data, height_in_header=True)
+        parse_header(data, layout="elements")
 
 
 def test_hostile_witness_and_transaction_counts_are_refused() -> None:

@@ -99,8 +99,7 @@ def test_the_token_of_a_recorded_reissuance_unblinds_as_the_node_says(kind, inde
     reissuance = vectors.scenario["reissuances"][index]
     transaction = parse_transaction(bytes.fromhex(reissuance["unsigned_tx_hex"]))
     opened = [
-        vectors.custody.unblind(*pair)
-        for pair in zip(transaction.outputs, transaction.output_witness, strict=True)
+        vectors.custody.unblind(*pair) for pair in zip(transaction.outputs, transaction.output_witness, strict=True)
     ]
     [found] = [held for held in opened if held is not None]
     [told] = [o for o in reissuance["member_view"]["outputs"] if o.get("unblinds_with_shared_key")]
