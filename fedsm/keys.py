@@ -8,6 +8,7 @@ from typing import Any
 from fedsm.chains.base import FederationScript
 from fedsm.chains.rpc import RpcCaller, RpcError, RpcUnavailable
 from fedsm.chains.script import Multisig, ScriptError
+from fedsm.chains.wallet_keys import wallet_keys
 from fedsm.config import DaemonConfig
 from fedsm.errors import FedsmError
 from fedsm.hsm import HsmAccess, hsm_error
@@ -67,8 +68,8 @@ def _wallet_signer(member: int, rpc: RpcCaller, multisig: Multisig) -> Signer:
     """A signer on the node's wallet, which must hold the member's key."""
     try:
         wallet: Any = rpc.call("getwalletinfo")
-        addresses = [_address(rpc, key) for key in multisig.public_keys]
-        held = [i for i, address in enumerate(addresses) if _is_mine(rpc, address)]
+        known = wallet_keys(rpc, multisig.public_keys)
+        held = [i for i, key in enumerate(known) if key.held]
     except RpcError as error:
         raise FedsmError(
             f"no --key-file and no {KEY_VARIABLE}, and the node's wallet cannot sign: {error.message}"
@@ -83,18 +84,6 @@ def _wallet_signer(member: int, rpc: RpcCaller, multisig: Multisig) -> Signer:
     return WalletSigner(
         rpc.call,
         multisig.public_keys[member],
-        address=addresses[member],
+        address=known[member].address,
         witness_script=multisig.script,
     )
-
-
-def _address(rpc: RpcCaller, public_key: bytes) -> str:
-    """The key's P2PKH address on the node's chain, by the node's own rules."""
-    described: Any = rpc.call("getdescriptorinfo", [f"pkh({public_key.hex()})"])
-    derived: Any = rpc.call("deriveaddresses", [described["descriptor"]])
-    return str(derived[0])
-
-
-def _is_mine(rpc: RpcCaller, address: str) -> bool:
-    info: Any = rpc.call("getaddressinfo", [address])
-    return bool(info.get("ismine"))

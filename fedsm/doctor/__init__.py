@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from fedsm.access import open_rpc
-from fedsm.chains.elements import ElementsChain
 from fedsm.config import DaemonConfig
 from fedsm.doctor.machine import machine_checks
 from fedsm.doctor.member import member_checks
@@ -14,7 +13,6 @@ from fedsm.doctor.node import find_chain, node_checks
 from fedsm.doctor.peers import peer_checks
 from fedsm.errors import FedsmError
 from fedsm.observe.status import Check, Status
-from fedsm.preflight import witness_scripts
 from fedsm.web.client import DaemonAddress, fetch_status
 
 __all__ = ["examine"]
@@ -24,9 +22,8 @@ def examine(config: DaemonConfig) -> Iterator[Check]:
     """All checks of the daemon that is configured so. FedsmError when the configuration contradicts itself."""
     running = _running(config)
     with closing(open_rpc(config.node)) as rpc:
-        chain = ElementsChain(rpc, witness_scripts=witness_scripts(config))
-        found = find_chain(chain)
-        yield from node_checks(config, chain, rpc, found)
+        found = find_chain(config, rpc)
+        yield from node_checks(config, rpc, found)
         yield from member_checks(config, rpc, found)
     yield from machine_checks(config, running)
     yield from peer_checks(config, found, running)

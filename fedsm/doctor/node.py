@@ -7,33 +7,35 @@ from dataclasses import dataclass
 
 from fedsm.chains.base import ChainError, ChainIdentity, ChainProfile, FederationScript
 from fedsm.chains.rpc import RpcCaller, RpcError, RpcUnavailable
+from fedsm.chains.selection import open_chain
 from fedsm.config import DaemonConfig
 from fedsm.errors import FedsmError
 from fedsm.observe.status import Check
-from fedsm.preflight import check_federation_file, quorum_of
+from fedsm.preflight import check_federation_file, quorum_of, witness_scripts
 
 UNKNOWN = "not known without the node"
 
 
 @dataclass(frozen=True)
 class FoundChain:
-    """What the node says about its chain."""
+    """A chain that can be worked with, and what the node says about it."""
 
+    chain: ChainProfile
     identity: ChainIdentity
     federation: FederationScript
 
 
-def find_chain(chain: ChainProfile) -> FoundChain | str:
+def find_chain(config: DaemonConfig, rpc: RpcCaller) -> FoundChain | str:
     """The chain, or why the node does not tell."""
+    scripts = witness_scripts(config)
     try:
-        return FoundChain(chain.identify(), chain.federation())
+        chain = open_chain(rpc, config.chain, witness_scripts=scripts, hash_policy=config.hash_policy)
+        return FoundChain(chain, chain.identify(), chain.federation())
     except (RpcUnavailable, RpcError, ChainError) as error:
         return str(error)
 
 
-def node_checks(
-    config: DaemonConfig, chain: ChainProfile, rpc: RpcCaller, found: FoundChain | str
-) -> Iterator[Check]:
+def node_checks(config: DaemonConfig, rpc: RpcCaller, found: FoundChain | str) -> Iterator[Check]:
     """Whether the node can be asked, has all blocks, and is on the federation's chain."""
     if isinstance(found, str):
         yield Check("node", ok=False, detail=found)
@@ -42,7 +44,7 @@ def node_checks(
         return
     detail = f"{config.node.url} answers, version {found.identity.version}, chain {found.identity.chain_name}"
     yield Check("node", ok=True, detail=detail)
-    yield _synced(chain, rpc)
+    yield _synced(found.chain, rpc)
     yield _chain(config, found)
 
 

@@ -103,6 +103,18 @@ def test_without_a_key_the_nodes_wallet_signs_if_it_holds_the_members_key() -> N
     assert signer.public_key == MULTISIG.public_keys[1]
 
 
+def test_an_ocean_wallet_is_asked_by_the_rpcs_that_ocean_has() -> None:
+    missing = RpcError(-32601, "Method not found")
+    node = wallet(
+        1,
+        getdescriptorinfo=missing,
+        decodescript=lambda script: {"type": "pubkey", "addresses": [f"address of {script[2:-2]}"]},
+        validateaddress=lambda address: {"ismine": address == f"address of {MULTISIG.public_keys[1].hex()}"},
+    )
+    assert open_signer(config(1), node, FEDERATION).public_key == MULTISIG.public_keys[1]
+    assert "use --id 1" in refusal(0, node)
+
+
 def test_a_wallet_with_keys_of_several_members_signs_for_the_one_configured() -> None:
     assert open_signer(config(2), wallet(1, 2), FEDERATION).public_key == MULTISIG.public_keys[2]
 

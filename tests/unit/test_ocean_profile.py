@@ -25,6 +25,7 @@ PROPOSAL = bytes.fromhex(result_of(answered("blocks_2of3", "getnewblockhex")[0])
 TIP = Tip(0, GENESIS, 1_514_764_800, syncing=False)
 INFO = result_of(answered("blocks_2of3", "getblockchaininfo")[0])
 OTHER = "22" * 32
+HASHES = OceanHashes(recorded_blocks()[0]["full"]["contract"], "00" * 32, "00" * 32)
 
 
 def verbose(block_hash: str) -> Any:
@@ -59,12 +60,8 @@ def changed(block: Block | None = None, **fields: Any) -> bytes:
 def judge(block: bytes, node: StandIn, *, policy: HashPolicy = "node", now_ms: int | None = None) -> Judgement:
     chain = OceanChain(node, hash_policy=policy)
     now = parse_block(PROPOSAL).header.time * 1000 if now_ms is None else now_ms
-    federation = OceanChain(node_at_rest()).federation()
+    federation = OceanChain(StandIn(getnewblockhex=PROPOSAL.hex())).federation()
     return chain.judge(block, tip=TIP, federation=federation, timely=True, now_ms=now, window=WINDOW)
-
-
-def node_at_rest() -> StandIn:
-    return node()
 
 
 def test_identity_tip_and_federation_are_read_from_the_recorded_answers() -> None:
@@ -151,11 +148,9 @@ def test_a_sound_proposal_is_valid_and_the_node_is_asked_with_nonstandard_transa
         (changed(height=2), "wrong-height"),
         (changed(challenge=b"\x51"), "wrong-script"),
         (changed(solution=b"\x00" * 9000), "already-signed"),
-        (changed(ocean=OceanHashes(OTHER, "00" * 32, "00" * 32)), "unapproved-hash: contract"),
-        (changed(ocean=replace(parse_block(PROPOSAL).header.ocean or pytest.fail(), attestation=OTHER)),
-         "unapproved-hash: attestation"),
-        (changed(ocean=replace(parse_block(PROPOSAL).header.ocean or pytest.fail(), mapping=OTHER)),
-         "unapproved-hash: mapping"),
+        (changed(ocean=replace(HASHES, contract=OTHER)), "unapproved-hash: contract"),
+        (changed(ocean=replace(HASHES, attestation=OTHER)), "unapproved-hash: attestation"),
+        (changed(ocean=replace(HASHES, mapping=OTHER)), "unapproved-hash: mapping"),
         (PROPOSAL + b"\x00", "undecodable"),
         (b"", "undecodable"),
         (bytes(4_000_001), "too-large"),
