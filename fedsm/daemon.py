@@ -101,12 +101,18 @@ class Daemon:
             raise FedsmError(str(error)) from None
 
     def _wait_for_node(self, rpc: RpcCaller) -> tuple[ChainProfile, ChainIdentity, FederationScript] | None:
-        """The chain and its federation, as soon as the node answers; None if stopped before that."""
+        """The chain and its federation, as soon as the node answers and has the chain; None if stopped before.
+
+        On the way to the tip a node may name a federation that is long gone, which our key is not of.
+        """
         scripts, hash_policy = witness_scripts(self.config), self.config.hash_policy
         while not self._stopping:
             try:
                 chain = open_chain(rpc, self.config.chain, witness_scripts=scripts, hash_policy=hash_policy)
-                return chain, chain.identify(), chain.federation()
+                identity = chain.identify()
+                if not chain.tip().syncing:
+                    return chain, identity, chain.federation()
+                self._say_waiting("the node is syncing: it lacks blocks whose headers it has")
             except RpcUnavailable as error:
                 if error.kind == "unauthorised" and self.config.node.cookie_file is None:
                     raise FedsmError(f"{error} (--rpcuser, --rpcpassword)") from None

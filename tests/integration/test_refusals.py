@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fedsm.demo.cast import WIF_PREFIX
-from fedsm.demo.nodes import NodeAddress
+from fedsm.demo.nodes import NodeAddress, find_elementsd
 from signers.software import write_key_file
 from tests.integration.federation import Federation, wait_until
 
@@ -111,6 +111,29 @@ def test_a_daemon_waits_for_its_node_and_says_so(federation: Make) -> None:
         fed.wait_event(2, "started")
         wait_until(lambda: fed.height(2) >= fed.height(0), 30, lambda: "node 2 does not catch up")
         fed.wait_event(2, "decided")
+        fed.check_chain()
+
+
+@pytest.mark.elementsd
+@pytest.mark.skipif(find_elementsd() is None, reason="no real node: put elementsd on PATH or name it in $ELEMENTSD")
+def test_a_node_that_knows_of_blocks_and_lacks_them_is_waited_for(tmp_path: Path) -> None:
+    with Federation(tmp_path, "elementsd", members=3, threshold=2, interval_s=0.5) as fed:
+        fed.rpcs[2].call("setnetworkactive", [False])
+        fed.cast.daemons[0].start()
+        fed.cast.daemons[1].start()
+        fed.wait_height(2, [0, 1])
+        first = fed.rpcs[0].call("getblockhash", [1])
+        fed.rpcs[2].call("submitheader", [fed.rpcs[0].call("getblockheader", [first, False])])
+        fed.cast.daemons[2].start()
+        assert "syncing" in fed.wait_event(2, "waiting_for_node")["detail"]
+
+        def takes_part() -> bool:
+            for height in range(fed.height(2) + 1, fed.height(0) + 1):
+                block = fed.rpcs[0].call("getblock", [fed.rpcs[0].call("getblockhash", [height]), 0])
+                fed.rpcs[2].call("submitblock", [block])
+            return bool(fed.cast.lines(2, "decided"))
+
+        wait_until(takes_part, 30, lambda: str(fed.cast.lines(2)[-3:]))
         fed.check_chain()
 
 

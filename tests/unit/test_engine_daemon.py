@@ -128,6 +128,17 @@ def test_a_node_that_is_away_or_starting_is_waited_for_and_said_once_for_each_re
     assert details == [str(AWAY), str(starting), str(AWAY)]
 
 
+def test_a_node_that_lacks_blocks_is_waited_for_since_it_may_name_a_federation_that_is_gone(start: Start) -> None:
+    final = CHAIN["final_chaininfo"]
+    gone = final["current_signblock_hex"].replace(KEYS[1].hex(), SoftwareSigner(bytes([9]) * 32).public_key.hex())
+    behind = {**final, "blocks": 1, "initialblockdownload": True, "current_signblock_hex": gone}
+    answers = iter([behind, behind, behind, behind])
+    start.node.answers["getblockchaininfo"] = lambda: next(answers, final)
+    assert start.run() == "assembled"
+    (line,) = start.logs.of("waiting_for_node")
+    assert "syncing" in line["detail"]
+
+
 def test_a_wrong_password_is_not_waited_out(start: Start) -> None:
     start.node.answers["getnetworkinfo"] = RpcUnavailable("unauthorised", "node at 127.0.0.1:7041: HTTP 401")
     assert "--rpcpassword" in start.run()
