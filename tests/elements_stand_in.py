@@ -51,7 +51,7 @@ def node_of(chain: dict[str, Any], **answers: Any) -> StandIn:
     headers |= {block["block_hash"]: block["signed_header_hex"] for block in chain.get("blocks", [])}
     usual = {
         "getblockhash": genesis.hash,
-        "getblockheader": lambda block_hash, _verbose: headers[block_hash],
+        "getblockheader": lambda block_hash, verbose=True: {"hash": block_hash} if verbose else headers[block_hash],
         "testproposedblock": None,
     }
     return StandIn(**{**usual, **answers})
