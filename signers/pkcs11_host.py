@@ -59,7 +59,7 @@ class Host:
         public_key = key.public_key()
         if not request.allow_extractable:
             key.check_sealed()
-        self._key = key.signs(choose_mechanism(self._module, token))
+        self._key = key.signs(self._module, choose_mechanism(self._module, token))
         return Opened(public_key, str(token), self._key.mechanism)
 
 

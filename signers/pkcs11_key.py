@@ -14,6 +14,7 @@ from signers.pkcs11_point import compressed_point, curve_name
 from signers.pkcs11_signing import KeySigner, MechanismName
 
 if TYPE_CHECKING:
+    from signers.pkcs11_module import Module
     from signers.pkcs11_place import KeyPlace
 
 
@@ -86,9 +87,9 @@ class PrivateKey:
             f"{self._where} does not tell the public key of {self}: store its public key object with the same id",
         )
 
-    def signs(self, name: MechanismName) -> KeySigner:
+    def signs(self, module: Module, name: MechanismName) -> KeySigner:
         """The key with a mechanism, ready to sign."""
-        return KeySigner(self._session, self._handle, name, f"sign with the key {self} on {self._where}")
+        return KeySigner(module, self._session, self._handle, name, f"the key {self} on {self._where}")
 
     def _public_objects(self) -> list[Any]:
         """Public key objects that belong to it: by id, which PKCS #11 made for that, else by label.

@@ -60,7 +60,7 @@ class Module:
     """A loaded module. Raises SignerError ``misconfigured`` if it is none or does not start."""
 
     def __init__(self, path: str) -> None:
-        _check_loadable(path)
+        self.library = _load(path)
         self.path = path
         self.lib = PyKCS11.PyKCS11Lib()
         try:
@@ -144,8 +144,8 @@ def _clean(text: object) -> str:
     return str(text).replace("\x00", " ").strip()
 
 
-def _check_loadable(path: str) -> None:
-    """Say what is wrong with a file before PyKCS11 tries it, which writes such reasons to standard output.
+def _load(path: str) -> ctypes.CDLL:
+    """The library. What is wrong with a file is said here, for PyKCS11 writes its reasons to standard output.
 
     The library stays loaded: not all modules survive being unloaded and loaded again.
     """
@@ -156,3 +156,4 @@ def _check_loadable(path: str) -> None:
         raise SignerError("misconfigured", f"PKCS#11 module {path} cannot be loaded: {said}") from None
     if not hasattr(library, "C_GetFunctionList"):
         raise SignerError("misconfigured", f"{path} is not a PKCS#11 module: it has no C_GetFunctionList")
+    return library

@@ -9,18 +9,20 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
 
-from fedsm.demo.cast import Cast, demo_secrets, multisig_of
+from fedsm.demo.cast import Cast, HsmMember, demo_secrets, multisig_of
 from fedsm.demo.nodes import DevnetNodes, ElementsNodes, Nodes, find_elementsd
 from fedsm.simulator.cluster import Cluster
 from signers.guard import Guard
 from signers.software import SoftwareSigner
 from states.memory import VoteCast
 from states.messages import Prevote
+from tests import bench_hsm
+from tests.hsm import find_softhsm
 from transports.envelope import Sealer, parse, signed_by
 
 MEMBERS, THRESHOLD = 5, 3
@@ -31,14 +33,20 @@ def say(name: str, value: str) -> None:
     sys.stdout.flush()
 
 
-def federation(kind: type[DevnetNodes | ElementsNodes], blocks: int, interval_s: float, name: str) -> None:
+def federation(
+    kind: type[DevnetNodes | ElementsNodes],
+    blocks: int,
+    interval_s: float,
+    name: str,
+    hsms: Mapping[int, HsmMember] | None = None,
+) -> None:
     """Make blocks without faults; slot-to-acceptance by all five nodes, missed slots, memory."""
     secrets = demo_secrets(MEMBERS, "bench")
     multisig = multisig_of(secrets, THRESHOLD)
     with tempfile.TemporaryDirectory(prefix="fedsm-bench-") as directory:
         nodes: Nodes = kind(multisig, Path(directory) / "nodes", dynafed=True)
         nodes.start()
-        cast = Cast(secrets, nodes.addresses, Path(directory), interval_s)
+        cast = Cast(secrets, nodes.addresses, Path(directory), interval_s, hsms=hsms)
         try:
             cast.start()
             wait_for_blocks(cast, blocks // 10 + 2, interval_s)
@@ -111,17 +119,32 @@ def parts() -> None:
     say("rounds of 3-of-5 machines in one process", f"{100 / (time.perf_counter() - begun):.0f} a second")
 
 
+def hsm() -> None:
+    """Signing by SoftHSM2: what the signer adds to the token's work, and a federation with two such members."""
+    measured = bench_hsm.overhead()
+    bare_us = measured.init_us + measured.sign_us
+    say("SoftHSM2: hash in, verified DER out", f"{measured.signer_us:.0f} us")
+    say(
+        "SoftHSM2: bare C_SignInit and C_Sign",
+        f"{measured.init_us:.0f} + {measured.sign_us:.0f} us: {measured.signer_us / bare_us:.2f} times",
+    )
+    with bench_hsm.hsm_members((1, 3), demo_secrets(MEMBERS, "bench")) as members:
+        federation(DevnetNodes, 200, 0.5, "devnet, 2 of 5 members by SoftHSM2", members)
+
+
 BENCHES: dict[str, Callable[[], None]] = {
     "parts": parts,
     "latency": lambda: federation(DevnetNodes, 60, 1.0, "devnet"),
     "pace": lambda: federation(DevnetNodes, 200, 0.2, "devnet"),
     "memory": lambda: federation(DevnetNodes, 1000, 0.2, "devnet"),
+    "hsm": hsm,
     "elementsd": lambda: federation(ElementsNodes, 200, 1.0, "elementsd"),
 }
 
 
 def main(chosen: list[str]) -> None:
-    for name in chosen or ["parts", "latency", "pace", *(["elementsd"] if find_elementsd() else [])]:
+    there = {"hsm": find_softhsm(), "elementsd": find_elementsd()}
+    for name in chosen or ["parts", "latency", "pace", *(name for name, path in there.items() if path)]:
         BENCHES[name]()
 
 
