@@ -21,7 +21,7 @@ from signers.guard import Guard
 from signers.software import SoftwareSigner
 from states.memory import VoteCast
 from states.messages import Prevote
-from tests import bench_hsm
+from tests import bench_hsm, bench_trace
 from tests.hsm import find_softhsm
 from transports.envelope import Sealer, parse, signed_by
 
@@ -132,19 +132,26 @@ def hsm() -> None:
         federation(DevnetNodes, 200, 0.5, "devnet, 2 of 5 members by SoftHSM2", members)
 
 
+def trace() -> None:
+    """What a trace costs, and how fast it is replayed."""
+    for name, value in bench_trace.overhead_and_replay():
+        say(name, value)
+
+
 BENCHES: dict[str, Callable[[], None]] = {
     "parts": parts,
     "latency": lambda: federation(DevnetNodes, 60, 1.0, "devnet"),
     "pace": lambda: federation(DevnetNodes, 200, 0.2, "devnet"),
     "memory": lambda: federation(DevnetNodes, 1000, 0.2, "devnet"),
     "hsm": hsm,
+    "trace": trace,
     "elementsd": lambda: federation(ElementsNodes, 200, 1.0, "elementsd"),
 }
 
 
 def main(chosen: list[str]) -> None:
     there = {"hsm": find_softhsm(), "elementsd": find_elementsd()}
-    for name in chosen or ["parts", "latency", "pace", *(name for name, path in there.items() if path)]:
+    for name in chosen or ["parts", "latency", "pace", "trace", *(name for name, path in there.items() if path)]:
         BENCHES[name]()
 
 
