@@ -8,6 +8,8 @@ from pathlib import Path
 
 from fedsm.beacon import Beacon
 from fedsm.chains.base import ChainIdentity, ChainProfile, FederationScript
+from fedsm.chains.node_chain import NodeChain
+from fedsm.chains.rpc import RpcCaller
 from fedsm.clock import Clock, SystemClock
 from fedsm.config import DaemonConfig
 from fedsm.engine import Engine, Parts
@@ -19,14 +21,20 @@ from fedsm.log import Logger
 from fedsm.observe.station import About, Station
 from fedsm.pace import timeouts_for
 from fedsm.peers import Peers
+from fedsm.reissue.config import ReissueConfig
+from fedsm.reissue.service import ReissueService
+from fedsm.reissue.setup import BOOK_FILE, open_schedule, reissue_signer
+from fedsm.reissue.strategy import ReissueError
 from fedsm.services import BlockPolicy, NodeService, SigningService
 from fedsm.trace import Origin, Trace, configuration_digest, open_trace
 from fedsm.version import __version__
 from signers.base import Signer
 from signers.ecdsa import verify_der
 from signers.guard import Guard
+from states.amounts import parse_rate
 from states.messages import IdentityCertificate
 from states.quorum import Quorum
+from states.reissuance import ReissueTerms
 from states.round import Round, Settings
 from states.schedule import Schedule
 from transports.base import Transport
@@ -36,6 +44,21 @@ from transports.opener import Opener
 from transports.refusals import EnvelopeError
 
 EPOCH = 0
+# How long the leader of a reissuance has, before the next member takes over.
+LEAST_TURN_MS, MOST_TURN_MS = 500, 10_000
+
+
+@dataclass(frozen=True)
+class Reissue:
+    """Our part in a reissuance schedule. ``halt``: what is deferred ends the daemon.
+
+    ``address`` is the one that tokens must be sent to.
+    """
+
+    service: ReissueService
+    terms: ReissueTerms
+    halt: bool
+    address: str
 
 
 @dataclass(frozen=True)
@@ -49,6 +72,7 @@ class Ground:
     signer: Signer
     guard: Guard
     directory: Path
+    reissue: Reissue | None = None
 
     @property
     def genesis(self) -> bytes:
@@ -68,7 +92,9 @@ def assemble(config: DaemonConfig, ground: Ground, log: Logger, station: Station
     evidence = EvidenceLog(ground.directory / "evidence.jsonl")
     intake = Intake(_opener(config, ground, certificate), clock, log, evidence)
     schedule, timeouts = Schedule(config.interval_ms), timeouts_for(config.interval_ms)
-    core = Round(Settings(config.member, ground.quorum, schedule, timeouts))
+    reissue = ground.reissue
+    terms = None if reissue is None else reissue.terms
+    core = Round(Settings(config.member, ground.quorum, schedule, timeouts, terms))
     peers = Peers(config.member, __version__, digest, log)
     about = About(ground.identity, ground.signer.public_key, digest, intake.refused)
     parts = Parts(
@@ -85,9 +111,25 @@ def assemble(config: DaemonConfig, ground: Ground, log: Logger, station: Station
         evidence=evidence,
         clock=clock,
         log=log,
+        reissue=None if reissue is None else reissue.service,
+        halt_on_deferral=reissue is not None and reissue.halt,
         trace=station.observing(_trace(config, ground, core.settings, clock, log), core.settings, peers, about),
     )
     return Engine(parts, config.member, ground.federation), transport
+
+
+def open_reissue(config: ReissueConfig, rpc: RpcCaller, ground: Ground, member: int) -> Reissue:
+    """Our part in a schedule. Raises ReissueError; ``passing`` when the node could not be asked."""
+    if not isinstance(ground.chain, NodeChain):
+        raise ReissueError("assets of this chain cannot be reissued")
+    signer = reissue_signer(config, ground.signer)
+    schedule = open_schedule(config, rpc, ground.chain, ground.identity.genesis, ground.directory / BOOK_FILE)
+    inflation, multisig = config.inflation, config.multisig
+    rate = parse_rate(inflation.rate)
+    service = ReissueService(schedule.strategy, multisig, rate, schedule.policy, ground.guard, signer)
+    turn_ms = min(max(inflation.interval_ms // 2, LEAST_TURN_MS), MOST_TURN_MS)
+    terms = ReissueTerms(member, ground.quorum.members, multisig.m, inflation.period, turn_ms)
+    return Reissue(service, terms, config.halt, schedule.address)
 
 
 def _trace(config: DaemonConfig, ground: Ground, settings: Settings, clock: Clock, log: Logger) -> Trace:

@@ -10,6 +10,7 @@ from fedsm.chains.ocean import HashPolicy
 from fedsm.chains.selection import ChainKind
 from fedsm.federation_file import FederationFile
 from fedsm.hsm import HsmAccess
+from fedsm.reissue.config import ReissueConfig
 from fedsm.trace.settings import DEFAULT_TRACE, TraceSettings
 from fedsm.web.settings import DEFAULT_HTTP, HttpSettings
 from transports.kafka_settings import KafkaSettings
@@ -73,6 +74,7 @@ class DaemonConfig:
     kafka: KafkaSettings | None = None
     http: HttpSettings | None = DEFAULT_HTTP
     trace: TraceSettings | None = DEFAULT_TRACE
+    reissue: ReissueConfig | None = None
     chain: ChainKind = "auto"
     hash_policy: HashPolicy = "node"
 

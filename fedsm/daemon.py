@@ -10,7 +10,7 @@ from pathlib import Path
 from structlog.contextvars import bound_contextvars
 
 from fedsm.access import open_rpc
-from fedsm.assembly import Ground, assemble
+from fedsm.assembly import Ground, Reissue, assemble, open_reissue
 from fedsm.chains.base import ChainError, ChainIdentity, ChainProfile, FederationScript
 from fedsm.chains.rpc import NodeRpc, RpcCaller, RpcError, RpcUnavailable
 from fedsm.chains.selection import open_chain
@@ -22,6 +22,7 @@ from fedsm.keys import check_member, open_signer
 from fedsm.log import Logger, get_logger
 from fedsm.observe.station import Probes, Station
 from fedsm.preflight import check_federation_file, quorum_of, witness_scripts
+from fedsm.reissue.strategy import ReissueError
 from fedsm.tips import TipFollower
 from fedsm.version import __version__
 from fedsm.web.server import serving
@@ -68,7 +69,8 @@ class Daemon:
             self._run(rpc)
 
     def _run(self, rpc: NodeRpc) -> None:
-        found = self._wait_for_node(self._station.timed(rpc))
+        timed = self._station.timed(rpc)
+        found = self._wait_for_node(timed)
         if found is None:
             return
         chain, identity, federation = found
@@ -82,7 +84,8 @@ class Daemon:
                 Guard.open(directory / GUARD_FILE, identity.genesis, signer.public_key) as guard,
                 bound_contextvars(member=self.config.member),  # for the lines of the transports
             ):
-                self._serve(Ground(chain, identity, federation, quorum, signer, guard, directory))
+                ground = Ground(chain, identity, federation, quorum, signer, guard, directory)
+                self._serve(replace(ground, reissue=self._reissue(ground, timed)))
         except (GuardError, IdentityError, SignerError, TransportError) as error:
             raise FedsmError(str(error)) from None
         finally:
@@ -153,6 +156,26 @@ class Daemon:
         except OSError as error:
             raise FedsmError(f"cannot make the data directory {directory}: {error.strerror}") from None
         return directory
+
+    def _reissue(self, ground: Ground, rpc: RpcCaller) -> Reissue | None:
+        """Our part in the reissuance schedule, if there is one; blocks are signed without it when it is wrong."""
+        config = self.config.reissue
+        while config is not None and not self._stopping:
+            try:
+                reissue = open_reissue(config, rpc, ground, self.config.member)
+            except ReissueError as error:
+                if not error.passing:
+                    if config.halt:
+                        raise FedsmError(str(error)) from None
+                    self._log.error("reissuance_off", detail=str(error))
+                    return None
+                self._say_waiting(str(error))
+            else:
+                rate, period = config.inflation.rate, config.inflation.period
+                self._log.info("reissuing", rate=rate, period=period, token_address=reissue.address)
+                return reissue
+            self._wait()
+        return None
 
     # --- at work
 

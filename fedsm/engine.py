@@ -19,6 +19,8 @@ from fedsm.intake import Intake
 from fedsm.journal import Journal
 from fedsm.log import Logger
 from fedsm.peers import Peers
+from fedsm.reissue.desk import ReissueDesk
+from fedsm.reissue.service import ReissueService
 from fedsm.services import NodeService, SigningService
 from fedsm.tips import TipNews
 from fedsm.trace import UNTRACED, Trace
@@ -29,6 +31,7 @@ from states.effects import (
     CombineBlock,
     Effect,
     Persist,
+    ReissueOrder,
     Relay,
     Report,
     RequestBlock,
@@ -53,7 +56,7 @@ OPEN_HEIGHTS = 1
 
 @dataclass(frozen=True)
 class Parts:
-    """The services an engine works with."""
+    """The services an engine works with. ``halt_on_deferral``: a reissuance that is deferred ends the daemon."""
 
     core: Round
     node: NodeService
@@ -68,6 +71,8 @@ class Parts:
     clock: Clock
     log: Logger
     trace: Trace = UNTRACED
+    reissue: ReissueService | None = None
+    halt_on_deferral: bool = False
 
 
 class Engine:
@@ -87,6 +92,7 @@ class Engine:
         self._signing_now: str | None = None
         self._node_workers = Workers("node", NODE_THREADS, self._inbox.put)
         self._signer_worker = Workers("signer", 1, self._inbox.put)
+        self._reissue_desk = None if parts.reissue is None else ReissueDesk(parts.reissue, self._inbox.put)
         self._journal = Journal(parts.core, parts.log)
 
     # --- entries from other threads
@@ -112,12 +118,16 @@ class Engine:
         self._parts.trace.start()
         self._node_workers.start()
         self._signer_worker.start()
+        if self._reissue_desk is not None:
+            self._reissue_desk.start()
         try:
             while self._turn():
                 pass
         finally:
             self._node_workers.close()
             self._signer_worker.close()
+            if self._reissue_desk is not None:
+                self._reissue_desk.close()
             self._parts.trace.close()
 
     def _turn(self) -> bool:
@@ -186,6 +196,8 @@ class Engine:
         event = TipChanged(height, news.tip.block_hash, news.first_block_time, now_ms, memory)
         self._journal.tip(event)
         self._step(event)
+        if self._reissue_desk is not None:
+            self._reissue_desk.follow()
 
     def _remember(self, height: int) -> Memory:
         """What the guard holds of the height above this one; lower ones are closed in it.
@@ -240,6 +252,9 @@ class Engine:
                     return [*events, failure]
             elif isinstance(effect, Broadcast):
                 events.extend(self._broadcast(effect.message))
+            elif isinstance(effect, ReissueOrder):
+                if self._reissue_desk is not None:
+                    self._reissue_desk.submit(effect)
             else:
                 self._start(effect)
         return events
@@ -300,3 +315,5 @@ class Engine:
         self._journal.report(report)
         if report.evidence and not self._parts.evidence.add(report):
             self._parts.log.error("evidence_not_kept", code=report.code, peer=report.member)
+        if report.code == "reissuance-deferred" and self._parts.halt_on_deferral:
+            raise FedsmError(f"--on-reissue-failure halt: due at height {report.height}, deferred, {report.detail}")

@@ -10,13 +10,13 @@ import structlog
 
 from states.events import Event
 
-Job = Callable[[], Event]
+Job = Callable[[], Event | None]
 
 log = structlog.get_logger(__name__)
 
 
 class Workers:
-    """A few daemon threads that take jobs from one queue and hand each job's event to ``deliver``.
+    """A few daemon threads that take jobs from one queue and hand each job's event, if it has one, to ``deliver``.
 
     Being daemon threads they never hold up the end of the program, whatever a node or token is doing.
     """
@@ -50,4 +50,5 @@ class Workers:
                 # A fault of ours must cost one answer and not the thread; the machines' timeouts get over it.
                 log.exception("worker_failed", worker=threading.current_thread().name)
             else:
-                self._deliver(event)
+                if event is not None:
+                    self._deliver(event)

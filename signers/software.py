@@ -72,10 +72,10 @@ def load_key(path: Path | None = None, environ: Mapping[str, str] = os.environ) 
     """
     if path is not None:
         content = read_private(path, "key file").decode("ascii", errors="replace")
-        return _parse_key(content, f"key file {path}")
+        return parse_key(content, f"key file {path}")
     if KEY_VARIABLE not in environ:
         raise SignerError("misconfigured", f"no signing key: give a key file or set {KEY_VARIABLE}")
-    return _parse_key(environ[KEY_VARIABLE], f"variable {KEY_VARIABLE}")
+    return parse_key(environ[KEY_VARIABLE], f"variable {KEY_VARIABLE}")
 
 
 def generate_key() -> bytes:
@@ -124,7 +124,8 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _parse_key(text: str, source: str) -> bytes:
+def parse_key(text: str, source: str) -> bytes:
+    """The secret that ``text`` holds, WIF or hex; SignerError ``misconfigured`` names the ``source``."""
     text = text.strip()
     if not text:
         raise SignerError("misconfigured", f"{source} is empty")

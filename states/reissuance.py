@@ -203,7 +203,9 @@ class Reissuance(TableMachine):
     # --- actions: which draft
 
     def await_draft(self) -> None:
-        """Another member leads."""
+        """Another member leads, or we may not."""
+        if self.item.objection:
+            self._complain("reissuance-not-signed", self.terms.member, self.item.objection)
 
     def request_draft(self) -> None:
         self._judging = ""

@@ -70,7 +70,7 @@ class Reissuances:
     def note_tip(self, height: int, block_hash: str, leader: int) -> None:
         """Our node has a new best block, made by the member ``leader`` as far as we know."""
         due_height = height - height % self.terms.period
-        replaced = height == due_height == self._tip_height and block_hash != self._tip
+        replaced = 0 < height == due_height == self._tip_height and block_hash != self._tip
         self._tip_height, self._tip = height, block_hash
         for machine in self.machines.values():
             machine.tip_height = height

@@ -9,6 +9,7 @@ from pathlib import Path
 import wallycore as wally
 
 from fedsm.chains.elements import ElementsChain
+from fedsm.chains.rpc import NodeRpc
 from fedsm.chains.transaction import Transaction, parse_transaction
 from fedsm.demo.cast import demo_secrets, multisig_of
 from fedsm.demo.nodes import ElementsNodes
@@ -20,20 +21,18 @@ from tests.integration.devnet import TestDevnet
 OP_TRUE = b"\x51"
 
 
-class Miner:
-    """Makes blocks on the first of the nodes, and knows the chain's anyone-can-spend coin."""
+class FreeCoins:
+    """The chain's anyone-can-spend coin, of which smaller ones are taken."""
 
-    def __init__(self, nodes: TestDevnet | ElementsNodes, signer: SoftwareSigner) -> None:
-        self.rpc = nodes.addresses[0].rpc()
-        self.chain = ElementsChain(self.rpc)
-        self._signer = signer
-        [_, free] = self.rpc.call("getblock", [self.rpc.call("getblockhash", [0]), 2])["tx"]
+    def __init__(self, rpc: NodeRpc) -> None:
+        self.rpc = rpc
+        [_, free] = rpc.call("getblock", [rpc.call("getblockhash", [0]), 2])["tx"]
         self._free = bytes.fromhex(free["txid"])[::-1] + bytes(4)
         self._satoshi = int(free["vout"][0]["value"] * 10**8)
-        self.policy_asset = bytes.fromhex(self.rpc.call("getsidechaininfo")["pegged_asset"])[::-1]
+        self.policy_asset = bytes.fromhex(rpc.call("getsidechaininfo")["pegged_asset"])[::-1]
 
     def funding(self, satoshi: int = 10**9, fee: int = 2000) -> Funding:
-        """A coin that everybody can spend, taken off the chain's free coins and still in the mempool.
+        """A coin that everybody can spend, still in the mempool.
 
         All amounts of a transaction together must stay below 21 million units, whatever their assets: the free
         coin cannot issue anything itself.
@@ -53,6 +52,15 @@ class Miner:
         transaction = parse_transaction(data)
         assert self.rpc.call("sendrawtransaction", [data.hex()]) == transaction.txid[::-1].hex()
         return transaction
+
+
+class Miner(FreeCoins):
+    """Makes blocks on the first of the nodes."""
+
+    def __init__(self, nodes: TestDevnet | ElementsNodes, signer: SoftwareSigner) -> None:
+        super().__init__(nodes.addresses[0].rpc())
+        self.chain = ElementsChain(self.rpc)
+        self._signer = signer
 
     def mine(self) -> list[Transaction]:
         """Make the next block; its transactions."""

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fedsm.chains.base import ChainError, ChainIdentity, FederationScript, Judgement, Submission, Tip
-from fedsm.chains.header import BlockHeader, DecodeError, Layout, parse_block, parse_header
+from fedsm.chains.header import Block, BlockHeader, DecodeError, Layout, parse_block, parse_header
 from fedsm.chains.rpc import RpcError, RpcUnavailable
 from fedsm.chains.rules import (
     content_objection,
@@ -168,6 +168,17 @@ class NodeChain(ABC):
         if result == "duplicate":
             return Submission("duplicate", result)
         return Submission("fork" if result == "inconclusive" else "rejected", str(result))
+
+    def hash_at(self, height: int) -> str:
+        """The hash of the block at a height of the best chain."""
+        return str(self._rpc.call("getblockhash", [height]))
+
+    def block(self, block_hash: str) -> Block:
+        """A block of the chain as it was stored. Raises ChainError when it cannot be read."""
+        try:
+            return parse_block(as_bytes(self._rpc.call("getblock", [block_hash, False])), layout=self._layout())
+        except DecodeError as error:
+            raise ChainError(f"the node's block {block_hash} is not of the {self.name} chain: {error}") from None
 
     @abstractmethod
     def _layout(self) -> Layout:

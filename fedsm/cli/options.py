@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,21 @@ from fedsm.errors import FedsmError
 F = TypeVar("F", bound=Callable[..., Any])
 
 PROPOSED_PARAMETERS = "proposed_parameters"
+REISSUANCE = "reissuance"
+
+
+class DecimalText(click.ParamType[str]):
+    """A number that stays the text it was written as: a binary float would be another one."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text; a number of the configuration file as it would be written."""
+        try:
+            Decimal(str(value))
+        except InvalidOperation:
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return str(value)
 
 
 def option(*names: str, **settings: Any) -> Callable[[F], F]:
@@ -44,7 +60,8 @@ def _load_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> N
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FedsmError(f"{path}: {error}") from None
-    ctx.meta[PROPOSED_PARAMETERS] = table.pop(PROPOSED_PARAMETERS, None)
+    for name in (PROPOSED_PARAMETERS, REISSUANCE):
+        ctx.meta[name] = table.pop(name, None)
     known = _settings(ctx.command)
     unknown = sorted(name for name in table if name.replace("_", "-") not in known)
     if unknown:
@@ -73,7 +90,7 @@ def _check_type(where: str, value: object, wanted: click.ParamType[Any]) -> None
         fits, kind = isinstance(value, bool), "true or false"
     elif isinstance(wanted, click.types.IntParamType):
         fits, kind = isinstance(value, int) and not isinstance(value, bool), "a whole number"
-    elif isinstance(wanted, click.types.FloatParamType):
+    elif isinstance(wanted, click.types.FloatParamType | DecimalText):
         fits, kind = isinstance(value, int | float) and not isinstance(value, bool), "a number"
     else:
         fits, kind = isinstance(value, str), "a string"

@@ -16,6 +16,7 @@ from fedsm.cli.hsm_options import hsm_access, hsm_options, hsm_settings
 from fedsm.cli.http_options import http_of, http_options
 from fedsm.cli.link_options import kafka_of, link_options, nodes_of, transports_of
 from fedsm.cli.options import PROPOSED_PARAMETERS, config_option, node_access, node_options, option
+from fedsm.cli.reissue_options import reissue_of, reissue_options
 from fedsm.cli.trace_options import trace_options, trace_settings
 from fedsm.config import DEFAULT_DATA_DIRECTORY, DEFAULT_INTERVAL_MS, DEFAULT_WINDOW, DaemonConfig
 from fedsm.daemon import Daemon
@@ -24,8 +25,6 @@ from fedsm.federation_file import FederationFile, load
 from fedsm.hsm import HsmAccess
 from fedsm.log import configure, get_logger
 from fedsm.pace import interval_of
-
-NOT_YET = "is not part of this version of fedsm"
 
 
 @click.command()
@@ -86,11 +85,7 @@ NOT_YET = "is not part of this version of fedsm"
     help="Sign by HSM (0: do not).  [default: if --pkcs11-uri or --pkcs11-module is given]",
 )
 @hsm_options
-@option("--inflationrate", type=float, default=0.0, help="Reissuance: yearly rate.")
-@option("--inflationperiod", type=int, default=0, help="Reissuance: period in blocks.")
-@option("--inflationaddress", default="", help="Reissuance: address that is paid.")
-@option("--reissuancescript", default="", help="Reissuance: script that holds the tokens.")
-@option("--reissuanceprivkey", default="", help="Reissuance: this member's key.")
+@reissue_options
 @http_options
 @trace_options
 @option(
@@ -113,7 +108,6 @@ def run(ctx: click.Context, /, **given: Any) -> None:
     """Run a member's daemon next to its node, until SIGTERM or SIGINT."""
     configure(given["log_format"], given["log_level"])
     _warn_of_secrets(ctx)
-    _speak_of_missing_features(given)
     daemon = Daemon(configuration(ctx, given))
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -128,11 +122,12 @@ def configuration(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:
     file = None if given["federation"] is None else load(given["federation"])
     nodes = nodes_of(given, file)
     transports = transports_of(given, nodes)
+    interval_ms = _interval_ms(given["blocktime"], file)
     return DaemonConfig(
         member=given["member"],
         nodes=nodes,
         node=node_access(given),
-        interval_ms=_interval_ms(given["blocktime"], file),
+        interval_ms=interval_ms,
         data_directory=given["datadir"],
         key_file=given["key_file"],
         hsm=_hsm(given),
@@ -149,6 +144,7 @@ def configuration(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:
         trace=trace_settings(given),
         chain=given["chain"],
         hash_policy=given["header_hashes"],
+        reissue=reissue_of(ctx, given, interval_ms),
     )
 
 
@@ -230,9 +226,3 @@ def _warn_of_secrets(ctx: click.Context) -> None:
         if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
             get_logger().warning("secret_on_command_line", option=f"--{name.replace('_', '-')}", detail=advice)
 
-
-def _speak_of_missing_features(given: dict[str, Any]) -> None:
-    if given["inflationrate"] > 0:
-        get_logger().warning(
-            "reissuance_missing", detail=f"--inflationrate {NOT_YET}: blocks are signed, nothing is reissued"
-        )

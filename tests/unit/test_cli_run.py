@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from fedsm.chains.base import ClockWindow
+from fedsm.chains.script import parse_multisig
 from fedsm.config import DaemonConfig, NodeAccess
+from states.amounts import Inflation
 from tests.elements_vectors import load
 from tests.unit.cli_runner import ACCESS, NODES, CommandLine
 
 MINIMAL = ("--id", "1", "--nodes", NODES)
 SCRIPT = load("blocks_predynafed")["chains"][0]["signblockscript"]
+# A 1-of-1 script, so that it is short.
+KEY = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+INFLATION = (
+    *("--inflationrate", "0.0101010101010101", "--inflationperiod", "60", "--inflationaddress", "2dZRkPX"),
+    *("--reissuancescript", f"5121{KEY}51ae", "--reissuanceprivkey", "cVsecretsecret"),
+)
 
 
 @pytest.fixture
@@ -41,17 +50,88 @@ def test_the_old_flags_are_taken_in_every_spelling(
     assert config == DaemonConfig(member=1, nodes=NODES, node=NodeAccess("10.0.0.1", 18443, "alice", "hunter2"))
 
 
-def test_the_inflation_flags_are_taken_and_a_rate_is_said_to_have_no_effect(command: CommandLine) -> None:
-    flags = (
-        "--inflationrate", "0.0101", "--inflationperiod", "60", "--inflationaddress", "2dZRkPX",
-        "--reissuancescript", "5121ae", "--reissuanceprivkey", "cVsecretsecret",
-    )  # fmt: skip
-    command.config(*MINIMAL, *flags, "--log-format", "json")
-    warned = [json.loads(line) for line in command.output.splitlines() if line]
-    assert [line["event"] for line in warned].count("reissuance_missing") == 1
+def test_the_inflation_flags_of_the_old_daemon_make_a_schedule(command: CommandLine) -> None:
+    config = command.config(*MINIMAL, *INFLATION, "--blocktime", "30", "--log-format", "json")
+    assert config.reissue is not None
+    assert config.reissue.inflation == Inflation("0.0101010101010101", 60, 30_000)
+    assert (config.reissue.address, config.reissue.key) == ("2dZRkPX", "cVsecretsecret")
+    assert config.reissue.multisig == parse_multisig(bytes.fromhex(INFLATION[7]))
+    assert not config.reissue.halt
     assert "cVsecretsecret" not in command.output
-    command.config(*MINIMAL, "--inflationrate", "0", "--inflationperiod", "60", "--log-format", "json")
+    assert "cVsecretsecret" not in repr(config)
+
+
+def test_without_a_rate_nothing_is_reissued(command: CommandLine) -> None:
+    config = command.config(*MINIMAL, "--inflationrate", "0", "--inflationperiod", "60", "--log-format", "json")
+    assert config.reissue is None
     assert command.output == ""
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        (("--inflationrate", "101"), "--inflationrate 101: the rate is 101; it must be above 0 and at most 100"),
+        (("--inflationrate", "-0.1"), "--inflationrate -0.1: the rate '-0.1' is not a decimal number such as 0.05"),
+        (("--inflationperiod", "1"), "--inflationperiod 1: a period has at least 2 blocks"),
+        (("--inflationaddress", ""), "--inflationaddress is missing: with --inflationrate above 0 it is needed"),
+        (
+            ("--reissuancescript", "51"),
+            "--reissuancescript: not a multisig script: it does not end in OP_CHECKMULTISIG",
+        ),
+    ],
+)
+def test_a_wrong_schedule_is_said_in_one_line_and_blocks_are_signed_all_the_same(
+    command: CommandLine, changed: tuple[str, str], line: str
+) -> None:
+    config = command.config(*MINIMAL, *INFLATION, *changed, "--log-format", "json")
+    assert config.reissue is None
+    lines = [json.loads(text) for text in command.output.splitlines() if text]
+    assert [entry["detail"] for entry in lines if entry["event"] == "reissuance_off"] == [line]
+    assert command.refusal(*MINIMAL, *INFLATION, *changed, "--on-reissue-failure", "halt") == line
+
+
+def test_the_file_holds_the_operators_own_limits(command: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "fedsm.toml"
+    file.write_text(
+        f"""inflationrate = 0.05
+        [reissuance]
+        assets = ["{"ab" * 32}"]
+        max-rate = 0.1
+        max-amount = "1000.5"
+        destination = "2dZRkPX"
+        script-type = "p2sh"
+        key-file = "/etc/fedsm/reissuance.key"
+        fee-rate = 200
+        """
+    )
+    config = command.config(*MINIMAL, *INFLATION[2:], "--config", str(file)).reissue
+    assert config is not None
+    assert (config.inflation.rate, config.fee_rate, config.script_type) == ("0.05", 200, "p2sh")
+    assert (config.assets, config.max_rate) == (frozenset({"ab" * 32}), Fraction(1, 10))
+    assert (config.max_amount, config.only_address) == (100_050_000_000, "2dZRkPX")
+    assert config.key_file == Path("/etc/fedsm/reissuance.key")
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ('limit = "5"', "unknown field `limit`"),
+        ('assets = ["gold"]', "'gold' is not an asset id"),
+        ("max-amount = 0", "max-amount 0: it must be above 0"),
+        ("max-amount = 21000001", "at most 21000000"),
+        ("max-amount = 0.000000001", "with 8 places"),
+        ("max-rate = 0", "max-rate 0: the rate is 0"),
+        ("fee-rate = -1", "fee-rate -1: it must lie between 0 and 1000000"),
+        ('script-type = "p2tr"', "script-type"),
+    ],
+)
+def test_a_wrong_limit_is_named(command: CommandLine, tmp_path: Path, setting: str, named: str) -> None:
+    file = tmp_path / "fedsm.toml"
+    file.write_text(f"[reissuance]\n{setting}\n")
+    halting = (*MINIMAL, *INFLATION, "--config", str(file), "--on-reissue-failure", "halt")
+    line = command.refusal(*halting)
+    assert line.startswith("[reissuance]")
+    assert named in line
 
 
 def test_fedsm_with_flags_is_fedsm_run(command: CommandLine) -> None:

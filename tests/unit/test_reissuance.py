@@ -329,17 +329,18 @@ def test_what_could_not_be_judged_is_judged_again_in_the_next_turn() -> None:
 
 def test_who_may_not_sign_collects_all_the_same() -> None:
     bench = Bench(leader=2, items=(ReissueItem(ASSET, 700, objection="guard-new: made in this period"),))
+    assert bench.reports() == [("reissuance-not-signed", 0)]
     bench.draft(2)
     bench.judge()
     assert not [e for e in bench.effects if isinstance(e, Persist | SignDraft)]
-    assert bench.reports() == [("reissuance-not-signed", 0)]
     for member in (1, 2, 3):
         bench.signature(member)
     assert bench.state == "Broadcast"
 
 
-def test_who_may_not_sign_does_not_lead() -> None:
+def test_who_may_not_sign_does_not_lead_and_says_why() -> None:
     bench = Bench(leader=0, items=(ReissueItem(ASSET, 700, objection="guard-new"),))
+    assert bench.reports() == [("reissuance-not-signed", 0)]
     for _ in range(6):
         bench.turn()
     assert not bench.take(MakeDraft)
@@ -468,6 +469,7 @@ def test_what_was_deferred_may_still_confirm() -> None:
 
 def test_nothing_is_planned_before_the_first_period() -> None:
     reissuances = Reissuances(TERMS)
+    reissuances.note_tip(0, "00" * 32, 0)
     reissuances.note_tip(9, "09" * 32, 0)
     assert reissuances.take_effects() == []
     assert reissuances.due_height == 0

@@ -1,0 +1,115 @@
+"""Puts a member's reissuances together, and says in one line what is wrong with what was configured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedsm.chains.node_chain import NodeChain
+from fedsm.chains.rpc import RpcCaller, RpcError, RpcUnavailable
+from fedsm.reissue.book import AssetBook
+from fedsm.reissue.config import ReissueConfig, default_blinding_key
+from fedsm.reissue.custody import Custody
+from fedsm.reissue.draft import FeeTerms
+from fedsm.reissue.elements import ElementsReissue
+from fedsm.reissue.judge import FeeLimits
+from fedsm.reissue.policy import Policy
+from fedsm.reissue.strategy import ReissueError
+from signers.base import BlockSigner, SignerError
+from signers.software import SoftwareSigner, load_key, parse_key
+from signers.wallet import WalletSigner
+
+BOOK_FILE = "assets.sqlite"
+_FORMS = {"p2wsh": "bech32", "p2sh": "legacy"}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule on a chain: its strategy, the operator's policy, and where tokens belong."""
+
+    config: ReissueConfig
+    strategy: ElementsReissue
+    policy: Policy
+    custody: Custody
+    address: str
+
+
+def open_schedule(
+    config: ReissueConfig, rpc: RpcCaller, chain: NodeChain, genesis: str, book_file: Path | None
+) -> Schedule:
+    """Everything about a schedule but keys and guard. Raises ReissueError; ``passing`` if the node is away."""
+    if chain.name != "elements":
+        raise ReissueError("reissuance is not there for Ocean chains yet")
+    try:
+        policy_asset = bytes.fromhex(rpc.call("getsidechaininfo")["pegged_asset"])[::-1]
+        destination = _script_of(rpc, config.address, "--inflationaddress")
+        policy = _policy(rpc, config)
+        custody = Custody(config.script_type or "p2wsh", config.multisig, _blinding_key(config))
+        address = confidential_address(rpc, custody)
+    except RpcUnavailable as error:
+        raise ReissueError(str(error), passing=True) from None
+    except (RpcError, KeyError, TypeError, ValueError) as error:
+        raise ReissueError(f"the node does not answer as an Elements node: {error}") from None
+    strategy = ElementsReissue(
+        rpc,
+        chain,
+        AssetBook(book_file, genesis, custody, policy_asset, config.first_height),
+        custody,
+        config.inflation,
+        destination,
+        FeeTerms(policy_asset, config.fee_rate),
+        FeeLimits(policy_asset, config.max_fee),
+        address,
+    )
+    return Schedule(config, strategy, policy, custody, address)
+
+
+def _policy(rpc: RpcCaller, config: ReissueConfig) -> Policy:
+    address = config.only_address
+    only = None if address is None else _script_of(rpc, address, "[reissuance] destination")
+    return Policy(config.assets, config.max_rate, config.max_amount, only)
+
+
+def reissue_signer(config: ReissueConfig, block_signer: BlockSigner | None) -> BlockSigner:
+    """This member's reissuance key: its own, or the block-signing key if that is in the script."""
+    keys = config.multisig.public_keys
+    if config.key is None and config.key_file is None:
+        usable = block_signer is not None and not isinstance(block_signer, WalletSigner)
+        if usable and block_signer is not None and block_signer.public_key in keys:
+            return block_signer
+        raise ReissueError(
+            "no reissuance key: give --reissuanceprivkey, the variable FEDSM_REISSUANCEPRIVKEY or key-file in "
+            "[reissuance]; the block-signing key is not in the reissuance script"
+        )
+    try:
+        secret = load_key(config.key_file) if config.key is None else parse_key(config.key, "--reissuanceprivkey")
+        signer = SoftwareSigner(secret)
+    except SignerError as error:
+        raise ReissueError(error.message) from None
+    if signer.public_key not in keys:
+        raise ReissueError(f"the reissuance key {signer.public_key.hex()} is not in the reissuance script")
+    return signer
+
+
+def confidential_address(rpc: RpcCaller, custody: Custody) -> str:
+    """The address to which tokens must be sent: the script's, with the shared blinding key."""
+    keys, form = [key.hex() for key in custody.multisig.public_keys], _FORMS[custody.kind]
+    plain = rpc.call("createmultisig", [custody.multisig.m, keys, form])["address"]
+    return str(rpc.call("createblindedaddress", [plain, custody.blinding_public_key.hex()]))
+
+
+def _script_of(rpc: RpcCaller, address: str, what: str) -> bytes:
+    answer: Any = rpc.call("validateaddress", [address])
+    if not answer.get("isvalid"):
+        raise ReissueError(f"{what} {address} is not an address of this chain")
+    return bytes.fromhex(answer["scriptPubKey"])
+
+
+def _blinding_key(config: ReissueConfig) -> bytes:
+    if config.blinding_key_file is None:
+        return default_blinding_key(config.multisig)
+    try:
+        return load_key(config.blinding_key_file)
+    except SignerError as error:
+        raise ReissueError(error.message) from None
