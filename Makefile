@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: setup demo test lint bench fuzz clean system-packages test-packages
+.PHONY: setup demo test lint bench clean system-packages test-packages
 
 setup: $(STAMP)
 
@@ -25,8 +25,13 @@ system-packages:
 		exit 1; \
 	fi
 
-# SoftHSM2: tests of HSMs skip without it, and say so.
+# SoftHSM2 and Chromium: tests of HSMs and of the operator's page skip without them, and say so.
 test-packages:
+	@command -v chromedriver >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver fonts-dejavu-core; \
+	else \
+		echo "no Chromium: tests of the operator's page will be skipped (Debian: apt-get install chromium chromium-driver)"; \
+	fi
 	@command -v softhsm2-util >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && apt-get install -y -qq softhsm2; \
 	else \
@@ -46,13 +51,6 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH)
-
-# Coverage-guided fuzzing of the decoders, a minute each; for longer: make fuzz FUZZ="headers -max_total_time=3600".
-fuzz: setup
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz]' \
-		|| { echo "make fuzz needs atheris, which cannot be installed here (the lines above say why); make test mutates"; \
-			echo "more than 100,000 inputs without it"; exit 1; }
-	$(BIN)/python -m tests.fuzzing $(FUZZ)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -19,7 +19,7 @@ def http_options(function: F) -> F:
     decorators = (
         option(
             "--http",
-            help="HOST:PORT of health, metrics and status, or off.  "
+            help="HOST:PORT of the operator's page, health and metrics, or off.  "
             f"[default: {DEFAULT_HOST}, port {DEFAULT_PORT} plus --id]",
         ),
         option(

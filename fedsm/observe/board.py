@@ -9,9 +9,12 @@ import threading
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 
+from msgspec.structs import replace as replace_struct
+
 from fedsm.journal import LEVELS
+from fedsm.observe.detail import detail_of
 from fedsm.observe.path import Move
-from fedsm.observe.status import Block, EdgeCount, Member, Notice
+from fedsm.observe.status import Block, EdgeCount, HeightDetail, Member, Notice
 from fedsm.peers import SILENT_MS, Peer, Peers
 from fedsm.trace import Standing, Transition
 from fedsm.trace.chronicle import Chronicle, HeightFacts
@@ -53,6 +56,7 @@ class Board:
         self._lock = threading.Lock()
         self._chronicle = Chronicle(settings.quorum)
         self._closed: deque[Block] = deque(maxlen=KEPT_HEIGHTS)
+        self._facts: deque[HeightFacts] = deque(maxlen=KEPT_HEIGHTS)
         self._notices: deque[Notice] = deque(maxlen=KEPT_NOTICES)
         self._edges: Counter[tuple[str, str]] = Counter()
         self._heard: dict[int, Peer] = {}
@@ -121,6 +125,10 @@ class Board:
 
     def _follow(self, step: Transition) -> list[Block]:
         done = [facts for facts in self._chronicle.take(step) if facts.closed is not None]
+        for facts in done:
+            # Evidence is whole envelopes, perhaps of blocks; it stands in its own file.
+            facts.reports = [(at_ms, replace_struct(report, evidence=())) for at_ms, report in facts.reports]
+        self._facts.extend(done)
         return [block_of(facts, self.settings) for facts in done]
 
     # --- any thread
@@ -136,6 +144,13 @@ class Board:
             late = [facts for facts in self._chronicle.unfinished if facts.closed is not None]
             blocks = [*self._closed, *(block_of(facts, self.settings) for facts in late)]
         return tuple(blocks[-KEPT_HEIGHTS:])
+
+    def height(self, number: int) -> HeightDetail | None:
+        """All that is known of a height, open or closed; None if it is too far away."""
+        with self._lock:
+            known = [*self._facts, *self._chronicle.unfinished]
+            found = next((facts for facts in reversed(known) if facts.height == number), None)
+            return None if found is None else detail_of(found, self.settings)
 
     def notices(self) -> tuple[Notice, ...]:
         """The last reports that concern the operator, oldest first."""

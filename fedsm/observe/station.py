@@ -16,7 +16,7 @@ from fedsm.observe.checks import checks_of, is_turning
 from fedsm.observe.gauges import Gauges
 from fedsm.observe.meter import Meter
 from fedsm.observe.observer import Observer
-from fedsm.observe.status import Check, Link, Status
+from fedsm.observe.status import Check, HeightDetail, Link, Status
 from fedsm.observe.timed_rpc import TimedRpc
 from fedsm.peers import Peers
 from fedsm.trace import Trace
@@ -98,6 +98,12 @@ class Station:
 
     # --- asked by others
 
+    @property
+    def moment(self) -> object:
+        """Something that is another whenever the machines have moved."""
+        running = self._running
+        return self._waiting if running is None else running.board.now
+
     def is_alive(self) -> bool:
         """Whether the daemon is at work: waiting for its node, or its engine turns."""
         running = self._running
@@ -110,6 +116,11 @@ class Station:
         running = self._running
         text = generate_latest(self._registry)
         return text if running is None else text + generate_latest(running.meter.registry)
+
+    def height(self, number: int) -> HeightDetail | None:
+        """All that is known of a height; None if it is too far away."""
+        running = self._running
+        return None if running is None else running.board.height(number)
 
     def status(self) -> Status:
         """The status document."""

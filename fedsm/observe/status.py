@@ -59,6 +59,39 @@ class Block(msgspec.Struct, frozen=True):
     latency_ms: int | None
 
 
+class Message(msgspec.Struct, frozen=True):
+    """A message of a round as it reached us: what, whose, for which block (None: nil or none), and when."""
+
+    kind: str
+    member: int
+    hash: str | None
+    at_ms: int
+
+
+class RoundDetail(msgspec.Struct, frozen=True):
+    """A round of a height. ``failed_at_ms`` is None for one that did not fail."""
+
+    round: int
+    proposer: int
+    began_at_ms: int | None
+    failed_at_ms: int | None
+    messages: tuple[Message, ...]
+
+
+class HeightDetail(msgspec.Struct, frozen=True):
+    """Everything that is known of a height: each round with its messages, the signatures, and the story in words.
+
+    ``closed_at_ms`` is None while it is open.
+    """
+
+    height: int
+    slot_ms: int | None
+    closed_at_ms: int | None
+    rounds: tuple[RoundDetail, ...]
+    signatures: tuple[Message, ...]
+    story: tuple[str, ...]
+
+
 class EdgeCount(msgspec.Struct, frozen=True):
     """How often the round machine went from one state to another since the daemon started."""
 

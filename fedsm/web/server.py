@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -28,9 +29,10 @@ def serving(settings: HttpSettings | None, member: int, station: Station, log: L
         yield
         return
     with listener:
+        closing = threading.Event()
         server = uvicorn.Server(
             uvicorn.Config(
-                make_app(station, settings),
+                make_app(station, settings, closing),
                 loop="asyncio",
                 http="h11",
                 ws="none",
@@ -43,13 +45,27 @@ def serving(settings: HttpSettings | None, member: int, station: Station, log: L
                 timeout_graceful_shutdown=1,
             )
         )
+        _hand_over_faults(log)
         thread = threading.Thread(target=server.run, args=([listener],), name="web", daemon=True)
         thread.start()
         try:
             yield
         finally:
+            closing.set()
             server.should_exit = True
             thread.join(CLOSE_S)
+
+
+def _hand_over_faults(log: Logger) -> None:
+    """What goes wrong in the server's library goes into our log; what its clients do wrong does not."""
+
+    class _Faults(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            log.error("http_fault", detail=record.getMessage(), exc_info=record.exc_info)
+
+    library = logging.getLogger("uvicorn.error")
+    library.handlers = [_Faults(logging.ERROR)]
+    library.propagate = False
 
 
 def _listen(settings: HttpSettings, member: int, log: Logger) -> socket.socket | None:

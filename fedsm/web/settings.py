@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import stat
@@ -30,6 +31,11 @@ class HttpSettings:
     host: str = DEFAULT_HOST
     port: int | None = None
     token: str | None = field(default=None, repr=False)
+
+    @property
+    def cookie(self) -> str:
+        """What a browser shows instead of the token, which it was given once: it does not tell the token."""
+        return hashlib.sha256(b"fedsm page " + (self.token or "").encode()).hexdigest()
 
     @property
     def is_loopback(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +18,14 @@ from fedsm.config import DaemonConfig
 from fedsm.demo.ports import free_ports
 from fedsm.errors import FedsmError
 from fedsm.observe.station import Station
-from fedsm.observe.status import Status
+from fedsm.observe.status import HeightDetail, Status
+from fedsm.web.app import MAX_LISTENERS
 from fedsm.web.server import serving
 from fedsm.web.settings import DEFAULT_PORT, HttpSettings, load_token, parse_http
+from states.table import ROUND
 from tests.unit.cli_runner import NODES, CommandLine
 from tests.unit.log_lines import LogLines
+from tests.unit.test_observe import cluster
 
 MINIMAL = ("--id", "1", "--nodes", NODES)
 TOKEN = "correct-horse-battery"
@@ -35,6 +39,12 @@ class Server:
         self.port = free_ports(1)[0]
         self.station = Station(1, SystemClock(), self.logs.log)
         self.settings = HttpSettings(port=self.port, **settings)
+
+    def ask_events(self) -> int:
+        """The status with which a follower is answered; it goes away again."""
+        follower = Follower(self)
+        follower.connection.close()
+        return follower.answer.status
 
     def ask(self, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -116,6 +126,108 @@ def test_a_default_port_in_use_is_only_warned_of(monkeypatch: pytest.MonkeyPatch
         pass
     (line,) = server.logs.of("http_not_served")
     assert str(server.port) in line["detail"]
+
+
+# The page
+
+
+class Follower:
+    """A connection that follows the events."""
+
+    def __init__(self, server: Server) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        self.connection.request("GET", "/events")
+        self.answer = self.connection.getresponse()
+
+    def next(self) -> Status:
+        line = self.answer.readline()
+        assert self.answer.readline() == b"\n"
+        return msgspec.json.decode(line.removeprefix(b"data: "), type=Status)
+
+
+def test_the_page_is_small_and_whole(server: Server) -> None:
+    code, index, headers = server.ask("/")
+    assert (code, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    named = re.findall(r'(?:href|src)="((?!data:|#)[^"]+)"', index.decode())
+    assert {"page.css", "page.js", "draw.js"} <= set(named)
+    bodies = [server.ask(f"/{name}")[:2] for name in named if name != "ready"]
+    assert all(code == 200 for code, _ in bodies)
+    assert len(index) + sum(len(body) for _, body in bodies) < 150_000
+    assert server.ask("/index.html")[0] == server.ask("/..%2fapp.py")[0] == 404
+
+
+def test_events_tell_the_status_again_and_again(server: Server) -> None:
+    follower = Follower(server)
+    assert follower.answer.getheader("content-type", "").startswith("text/event-stream")
+    server.station.waiting("no connection")
+    while follower.next().checks[0].detail != "waiting for the node: no connection":
+        pass
+
+
+def test_a_server_with_followers_closes_at_once_and_without_a_fault() -> None:
+    server = Server()
+    with serving(server.settings, 1, server.station, server.logs.log):
+        follower = Follower(server)
+        follower.next()
+    while follower.answer.readline():
+        pass
+    assert server.logs.of("http_fault") == []
+
+
+def test_no_more_pages_follow_than_a_daemon_can_serve(server: Server) -> None:
+    followers = [Follower(server) for _ in range(MAX_LISTENERS)]
+    for follower in followers:
+        follower.next()
+    assert server.ask("/events")[0] == 503
+    assert server.ask("/status.json")[0] == 200
+    followers.pop().connection.close()
+    while (code := server.ask_events()) == 503:
+        pass
+    assert code == 200
+
+
+def test_the_diagram_has_every_edge_of_the_table(server: Server) -> None:
+    drawn = msgspec.json.decode(server.ask("/diagram.json")[1])
+    assert tuple(drawn["states"]) == ROUND.states
+    wanted = {(edge.source, edge.dest) for edge in ROUND.edges if edge.dest not in (None, edge.source)}
+    assert {(edge["source"], edge["dest"]) for edge in drawn["edges"]} == wanted
+    assert len(drawn["edges"]) == len(wanted)
+
+
+def test_a_height_is_explained_with_each_message_and_why_a_round_failed() -> None:
+    made, machines = cluster()
+    made.run_until_height(3)
+    made.members[2].crash()
+    made.run_until_height(9)
+    server = Server()
+    with serving(server.settings, 0, machines[0].station, server.logs.log):
+        # The proposer of height 7 is down.
+        detail = msgspec.json.decode(server.ask("/heights/7.json")[1], type=HeightDetail)
+        assert server.ask("/heights/70.json")[0] == server.ask("/heights/x.json")[0] == 404
+    rounds = [(it.round, it.proposer, it.failed_at_ms is None) for it in detail.rounds]
+    assert rounds == [(0, 2, False), (1, 3, True)]
+    assert any("The round failed" in line and "no proposal of member 2" in line for line in detail.story)
+    said = [(message.kind, message.member) for message in detail.rounds[1].messages]
+    assert said[0] == ("proposal", 3)
+    assert sorted(said[1:]) == [(kind, member) for kind in ("precommit", "prevote") for member in (0, 1, 3, 4)]
+    times = [message.at_ms for message in detail.rounds[1].messages]
+    assert times == sorted(times)
+    assert {message.member for message in detail.signatures} == {0, 1, 3, 4}
+
+
+def test_a_browser_shows_the_token_once_and_a_cookie_from_then_on() -> None:
+    server = Server(token=TOKEN)
+    with serving(server.settings, 1, server.station, server.logs.log):
+        assert server.ask("/")[0] == server.ask("/?token=wrong")[0] == server.ask("/events")[0] == 401
+        assert b"/?token=TOKEN" in server.ask("/")[1]
+        code, _, headers = server.ask(f"/?token={TOKEN}")
+        assert (code, headers["location"]) == (303, "/")
+        cookie = headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+        assert TOKEN not in cookie
+        assert server.ask("/", cookie=cookie.partition(";")[0])[0] == 200
+        assert server.ask("/status.json", cookie="fedsm=" + "0" * 64)[0] == 401
 
 
 # Flags
