@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedsm.chains.script import Multisig
+from fedsm.demo.ports import free_ports
 from fedsm.devnet.connect import ScriptCache
 from fedsm.devnet.gossip import Network
 from fedsm.devnet.node import Node
@@ -80,7 +81,7 @@ class Devnet:
             self._temporary = tempfile.TemporaryDirectory(prefix="fedsm-devnet-")
         try:
             for number in range(self._number):
-                port = self._base_port + number if self._base_port else 0
+                port = self._base_port + number if self._base_port else free_ports(1)[0]
                 self.services.append(self._service(self._node(number), port))
         except BaseException:
             self.stop()

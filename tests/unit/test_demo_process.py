@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 
 from fedsm.demo import nodes as nodes_module
+from fedsm.demo import ports as ports_module
 from fedsm.demo.cast import Cast, demo_secrets, multisig_of
 from fedsm.demo.nodes import DevnetNodes, ElementsNodes, NodeAddress, find_elementsd
-from fedsm.demo.ports import free_ports
+from fedsm.demo.ports import EPHEMERAL_RANGE, FEWEST, LOWEST, free_ports
 from fedsm.demo.process import LoggedProcess
 from fedsm.errors import FedsmError
 from signers.software import SoftwareSigner, load_key
@@ -135,8 +137,21 @@ def test_what_members_log_is_kept_by_member_and_event(tmp_path: Path) -> None:
     assert not cast.wait_for(lambda: False, 0)
 
 
-def test_free_ports_are_different() -> None:
-    assert len(set(free_ports(20))) == 20
+def test_free_ports_are_different_and_none_that_the_kernel_may_give_to_an_outgoing_connection() -> None:
+    ports = free_ports(20)
+    begin, end = map(int, EPHEMERAL_RANGE.read_text(encoding="ascii").split())
+    assert len(set(ports) | set(free_ports(20))) == 40
+    assert begin < LOWEST + FEWEST or not any(begin <= port <= end for port in ports)
+
+
+def test_a_port_that_is_taken_is_passed_over_and_none_left_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken, (free,) = server.getsockname()[1], free_ports(1)
+        walk = iter([taken, free, taken])
+        monkeypatch.setattr(ports_module, "_walk", lambda: walk)
+        assert free_ports(1) == [free]
+        with pytest.raises(OSError, match="no free port"):
+            free_ports(1)
 
 
 # Nodes that cannot be had

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from fedsm.demo.ports import free_ports
 from tests.unit.zmq_peers import (
     Mesh,
     Peer,
     connect_all,
-    free_ports,
     greeting,
     local_nodes,
     publisher_at,

@@ -11,16 +11,11 @@ from typing import Any
 
 import zmq
 
+from fedsm.demo.ports import free_ports
 from transports.base import LinkStatus
 from transports.curve import CurveKeys, CurvePair
 from transports.nodes import NodeAddress
 from transports.zmq import ZmqTransport
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(each.getsockname()[1]) for each in sockets]
 
 
 def local_nodes(count: int) -> list[NodeAddress]:
