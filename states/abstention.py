@@ -35,6 +35,10 @@ class Abstention:
         too_few_to_block = len(self._fresh_members) < self._quorum.blocking
         return self.ours_is_fresh and not self._has_voted and too_few_to_block
 
+    def sits_out(self, member: int) -> bool:
+        """Whether another member says that it knows nothing, and too few do for it to vote."""
+        return member in self._fresh_members and len(self._fresh_members) < self._quorum.blocking
+
     def open_height(self, memory: Memory) -> None:
         """A height opens; ``memory`` is what the guard holds of it."""
         if self._first_height is None:

@@ -92,9 +92,12 @@ class Agreement(AgreementView):
         self.abstaining = False
         self.feed("abstention_ended")
 
-    def note_presence(self, member: int, round_: int) -> None:
-        """A member says that it is up, and in this round of our height."""
-        self._present[member] = round_
+    def note_presence(self, member: int, round_: int | None) -> None:
+        """A member says that it is up, and in this round of our height; None if it does not vote at all."""
+        if round_ is None:
+            self._present.pop(member, None)
+        else:
+            self._present[member] = round_
 
     def import_certificate(self, certificate: QuorumProof) -> None:
         """Take a verified certificate, and its votes as if they had come one by one."""

@@ -411,7 +411,9 @@ class Round(TableMachine):
             return
         self._abstention.note(event.sender, fresh=event.message.fresh)
         if event.message.height == self.height and event.sender != self.settings.member:
-            self.agreement.note_presence(event.sender, event.message.round)
+            # Who sits the height out is up, but nobody to wait for.
+            round_ = None if self._abstention.sits_out(event.sender) else event.message.round
+            self.agreement.note_presence(event.sender, round_)
         self.answer_late()
         if self.agreement.abstaining and not self._abstention.is_needed:
             self._report("abstention-ended", detail="too few members remember; the height needs our vote")

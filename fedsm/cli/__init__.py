@@ -20,6 +20,7 @@ from fedsm.cli.keygen import keygen
 from fedsm.cli.multisig import multisig
 from fedsm.cli.replay import replay
 from fedsm.cli.run import run
+from fedsm.cli.sim import sim
 from fedsm.cli.status import status
 from fedsm.cli.trace import trace
 from fedsm.cli.watch import watch
@@ -49,7 +50,7 @@ def cli() -> None:
 
 _COMMANDS = (
     *(run, init, status, watch, doctor, demo, devnet, keygen, hsm, multisig, federation, inspect_block, guard),
-    *(replay, explain, trace, diagram),
+    *(replay, explain, trace, diagram, sim),
 )
 for command in _COMMANDS:
     cli.add_command(command)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from fedsm.simulator.disk import Disk, Store
 from fedsm.simulator.member import Member
-from fedsm.simulator.services import Order, answer_of
+from fedsm.simulator.services import Order
 from fedsm.simulator.timeline import Timeline
 from fedsm.simulator.violation import Violation
 from fedsm.simulator.watch import Watch
@@ -132,7 +132,7 @@ class Cluster(Timeline):
                 member.reports.append(effect)
                 self.watch.reported(member.index, effect)
             case _ if isinstance(effect, Order):
-                self.answer(member, answer_of(self, member, effect))
+                member.serve(effect)
 
     def new_hash(self, height: int, member: int) -> str:
         """The hash of a new block that a member's node builds."""
@@ -182,12 +182,30 @@ class Cluster(Timeline):
                 )
                 self.send(member.index, seal(member.index, heartbeat, next(self._copies)))
 
+    # --- nodes among themselves
+
     def sync(self, index: int) -> None:
-        """The member's node catches up with the longest chain, as nodes do among themselves."""
+        """The member's node catches up with the longest chain."""
         member = self.members[index]
         longest = max((m.chain for m in self.members), key=len)
         if len(longest) > len(member.chain) and not member.node_down:
             member.chain = list(longest)
+            member.tell_tip()
+
+    def gossip(self) -> None:
+        """Every node that hears others catches up with one of them."""
+        for member in self.members:
+            chain = self.random.choice(self.members).chain
+            if len(chain) > len(member.chain) and not member.node_down and not member.node_stale:
+                member.chain = list(chain)
+                member.tell_tip()
+
+    def lose_block(self, member: Member) -> None:
+        """A node starts again without its last block, if it can have it back from another one."""
+        last = len(member.chain) - 1
+        others = [other.chain for other in self.members if other is not member]
+        if last >= len(self.genesis) and any(chain[last : last + 1] == member.chain[-1:] for chain in others):
+            member.chain.pop()
             member.tell_tip()
 
     def check_agreement(self) -> None:

@@ -27,10 +27,12 @@ class PowerCut(Exception):  # noqa: N818 - no error of anybody
 class Store(Protocol):
     """What a member keeps on disk, whatever keeps it. Every method may raise GuardError.
 
-    ``is_full``: nothing can be written.
+    ``is_full``, ``cut_after`` and ``garbles`` are its faults, as Disk has them.
     """
 
     is_full: bool
+    cut_after: int | None
+    garbles: bool
 
     def restore(self, height: int) -> Memory:
         """What was recorded at a height."""
@@ -55,27 +57,29 @@ class Store(Protocol):
 
 
 class WordSigner:
-    """Signs with words. ``garbles``: what it gives is no signature, as of a token that is failing."""
+    """Signs with words."""
 
-    def __init__(self, member: int) -> None:
+    def __init__(self, member: int, disk: Disk) -> None:
         self.member = member
         self.public_key = bytes([2]) + member.to_bytes(32, "big")
-        self.garbles = False
+        self._disk = disk
 
     def sign_block(self, digest: bytes, _block: bytes) -> bytes:
         """The word for a block hash (32 bytes, internal order)."""
-        return b"garbled" if self.garbles else signature_word(self.member, digest[::-1].hex())
+        return b"garbled" if self._disk.garbles else signature_word(self.member, digest[::-1].hex())
 
 
 class Disk:
     """Keeps one member's guard.
 
     ``is_full``: nothing can be written. ``cut_after``: power is cut once that many more points were passed; there
-    are two in each transaction that writes, just before and just after it becomes durable.
+    are two in each transaction that writes, just before and just after it becomes durable. ``garbles``: the signer
+    gives what is no signature, as a failing token does.
     """
 
     def __init__(self, member: int) -> None:
-        self.signer = WordSigner(member)
+        self.signer = WordSigner(member, self)
+        self.garbles = False
         self.is_full = False
         self.cut_after: int | None = None
         self._connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=256)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fedsm.simulator.disk import PowerCut, Store
+from fedsm.simulator.services import Order, answer_of
 from fedsm.simulator.violation import Violation
+from fedsm.trace import UNTRACED, Trace
 from signers.guard_codes import GuardError
-from states.effects import Effect, Persist, Report
+from states.effects import Effect, Persist, Report, SignDigest
 from states.events import Event, Outcome, PersistFailed, TipChanged
 from states.memory import Memory
 from states.round import Round
@@ -25,7 +28,8 @@ class Member:
     """One member: its machines, disk and node.
 
     ``crash_after``: it crashes once that many more effects are carried out. ``disk_ms``: how long a write takes.
-    ``node_down``: its node does not answer for now. ``offset_ms``: what its wall clock is ahead.
+    ``node_down``: its node does not answer for now; ``node_stale``: it hears of no other node's blocks; ``node_ms``
+    and ``signer_ms``: how long they take. ``offset_ms``: what its wall clock is ahead.
     """
 
     def __init__(self, cluster: Cluster, index: int, store: Store) -> None:
@@ -33,12 +37,13 @@ class Member:
         self.chain: list[str] = list(cluster.genesis)
         self.rejects: set[str] = set()
         self.rejects_all = self.refuses_submission = False
-        self.node_down = self.signer_down = False
-        self.disk_ms = 0
+        self.node_down = self.node_stale = self.signer_down = False
+        self.disk_ms = self.node_ms = self.signer_ms = 0
         self.crash_after: int | None = None
         self.offset_ms = 0
         self.reports: list[Report] = []
         self.submissions: list[tuple[int, Outcome]] = []
+        self.trace: Trace = UNTRACED
         self.life = 0
         self.start()
 
@@ -60,10 +65,11 @@ class Member:
         """A new process: nothing is known but what is on disk."""
         self.round = Round(self.cluster.settings(self.index))
         self.timers: dict[str, int] = {}
+        self.trace.start()
         self.alive = True
         self.life += 1
         self._is_writing = False
-        self._waiting: deque[Event] = deque()
+        self._waiting: deque[Callable[[], None]] = deque()
 
     def crash(self) -> None:
         """The process ends between two of its steps."""
@@ -81,7 +87,9 @@ class Member:
 
     def tell_tip(self) -> None:
         """The node's best block reaches the machines, if the member is up."""
-        if self.alive:
+        if self._is_writing:
+            self._waiting.append(self.tell_tip)
+        elif self.alive:
             try:
                 memory = self._remember()
             except PowerCut:
@@ -105,10 +113,10 @@ class Member:
         if not self.alive:
             return
         if self._is_writing:
-            self._waiting.append(event)
+            self._waiting.append(lambda: self.step(event))
             return
         try:
-            effects = self.round.step(event)
+            effects = self.trace.step(self.round, event)
         except Exception as error:
             raise Violation("machine-fault", f"member {self.index}: {type(error).__name__}: {error}") from error
         self.cluster.watch.stepped(self.index, self.round)
@@ -135,8 +143,8 @@ class Member:
             waiting, self._waiting = self._waiting, deque()
             if self._carry_out_next(effects):
                 self._go_on(effects)
-            for event in waiting:
-                self.step(event)
+            for action in waiting:
+                action()
 
         self.cluster.at(self.disk_ms, written)
 
@@ -161,6 +169,23 @@ class Member:
         """Violation ``guard-refuses`` if a guard never says this to honest machines."""
         if error.code not in ALLOWED_REFUSALS:
             raise Violation("guard-refuses", f"member {self.index}: {error.code}: {error}")
+
+    def serve(self, order: Order) -> None:
+        """Have node or signer carry out an order; the answer comes as an event, unless the member goes down."""
+        late_ms = self.signer_ms if isinstance(order, SignDigest) else self.node_ms
+        if not late_ms:
+            self.cluster.answer(self, answer_of(self.cluster, self, order))
+            return
+        life = self.life
+
+        def serve_late() -> None:
+            if self.life == life and self.alive:
+                try:
+                    self.cluster.answer(self, answer_of(self.cluster, self, order))
+                except PowerCut:
+                    self.crash()
+
+        self.cluster.at(late_ms, serve_late)
 
     def carry_out(self, effect: Effect) -> None:
         """Carry out one effect."""

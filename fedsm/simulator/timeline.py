@@ -17,6 +17,11 @@ class Timeline:
         self._agenda: list[tuple[int, int, Callable[[], object]]] = []
         self._order = itertools.count()
 
+    @property
+    def elapsed_ms(self) -> int:
+        """How much time has passed."""
+        return self.now_ms - START_MS
+
     def at(self, delay_ms: int, action: Callable[[], object]) -> None:
         """Do this so much later."""
         heapq.heappush(self._agenda, (self.now_ms + delay_ms, next(self._order), action))

@@ -32,6 +32,7 @@ class Watch:
         self.liars = liars
         self.votes: dict[tuple[int, str, int, int], str | None] = {}
         self.prevotes: dict[tuple[int, int, str | None], set[int]] = defaultdict(set)
+        self.proposed: set[tuple[int, int, str]] = set()
         self.decided: dict[int, str] = {}
         self.deciders: dict[tuple[int, int], str] = {}
         self.found_valid: set[tuple[int, str]] = set()
@@ -93,6 +94,8 @@ class Watch:
         """A liar's word counts for what others may conclude from it."""
         if isinstance(message, Prevote):
             self.prevotes[message.height, message.round, message.block_hash].add(member)
+        elif isinstance(message, Proposal):
+            self._note_proposal(member, message)
         elif isinstance(message, BlockSignature):
             self.signatures[member, message.height] = (message.block_hash, message.signature)
 
@@ -105,12 +108,14 @@ class Watch:
             self.prevotes[height, round_, block_hash].add(member)
         if block_hash is None:
             return
+        if (height, round_, block_hash) not in self.proposed:
+            raise Violation("unproposed-block", f"member {member} {kind}s {block_hash} in round {round_}")
         self._check_found_valid(member, f"{kind}s", block_hash)
         lock = store.lock(height)
         if isinstance(vote, Precommit):
             if lock is None or (lock.block_hash, lock.proof.round) != (block_hash, round_):
                 raise Violation("unlocked-precommit", f"member {member} precommits {block_hash} in round {round_}")
-        elif lock is not None and lock.block_hash != block_hash:
+        elif lock is not None and lock.block_hash != block_hash and lock.proof.round < round_:
             rounds = range(lock.proof.round, round_)
             if not any(len(self.prevotes[height, r, block_hash]) >= self.quorum.votes for r in rounds):
                 raise Violation(
@@ -122,6 +127,7 @@ class Watch:
     def check_proposal(self, member: int, proposal: Proposal, store: Store) -> None:
         """A proposal in turn is the only one of its round; others carry a proof."""
         height, round_, block_hash = proposal.height, proposal.round, proposal.block_hash
+        self._note_proposal(member, proposal)
         if member == self.quorum.proposer(height, round_):
             self._check_only_one(member, "proposal", proposal, store)
         elif proposal.lock_proof is None:
@@ -130,6 +136,11 @@ class Watch:
             if proposal.lock_proof.round >= round_:
                 raise Violation("bad-proof", f"member {member} proposes with a proof of round {round_} or later")
             self.check_proof(proposal.lock_proof, "prevote", height, block_hash)
+
+    def _note_proposal(self, member: int, proposal: Proposal) -> None:
+        """What may be voted for in a round is what its proposer proposed in it."""
+        if member == self.quorum.proposer(proposal.height, proposal.round):
+            self.proposed.add((proposal.height, proposal.round, proposal.block_hash))
 
     def _check_only_one(self, member: int, kind: str, said: Prevote | Precommit | Proposal, store: Store) -> None:
         height, round_, block_hash = said.height, said.round, said.block_hash
