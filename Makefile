@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: setup demo test lint bench clean system-packages test-packages
+.PHONY: setup demo test lint sim bench clean system-packages test-packages
 
 setup: $(STAMP)
 
@@ -48,6 +48,14 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Random faults for SECONDS per federation, from new seeds; runs that fail are kept, and make test does them again.
+SECONDS ?= 120
+sim: setup
+	@for members in 3-of-5 5-of-7 11-of-15; do \
+		$(BIN)/fedsm sim --members $$members --seconds $(SECONDS) --seed $${SEED:-$$(date +%s)} \
+			--keep tests/simulation/seeds.txt || exit 1; \
+	done
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH)

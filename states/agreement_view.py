@@ -155,6 +155,10 @@ class AgreementView(TableMachine):
     def precommits_agree_on_nil(self) -> bool:
         return self.ballots.tally("precommit", self.round).count(None) >= self.quorum.votes
 
+    def some_have_not_proposed(self) -> bool:
+        """Whether it has not been everybody's turn yet."""
+        return self.round < self.quorum.members
+
     def precommits_are_split(self) -> bool:
         heard = len(self.ballots.tally("precommit", self.round))
         return not self._precommit_timer_set and heard >= self.quorum.votes

@@ -162,8 +162,9 @@ AGREEMENT_EDGES: tuple[Edge, ...] = (
     *_rows("review", ("Prevoted",), None, "judge_favourite", "favourite_is_unjudged"),
     *_rows("review", ("Prevoted",), None, "start_prevote_timer", "prevotes_are_split"),
     *_rows("review", ("Precommitted",), None, "note_valid_block", "favourite_is_newly_valid"),
-    # The round is over when Q precommits are nil, or some time after Q precommits that disagree.
-    *_rows("review", _VOTING, "RoundOver", "end_round", "precommits_agree_on_nil"),
+    # The round is over when Q precommits are nil, or some time after Q precommits that disagree. When everybody's
+    # proposal was refused there is no more haste: rounds would follow each other as fast as messages travel.
+    *_rows("review", _VOTING, "RoundOver", "end_round", "precommits_agree_on_nil", "some_have_not_proposed"),
     *_rows("review", _VOTING, None, "start_precommit_timer", "precommits_are_split"),
     # Time.
     *_rows("propose_timer", _BEFORE_PREVOTE, "Prevoted", "prevote_nil"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -58,7 +57,8 @@ def sim(
     finding = campaign.go()
     _say(campaign, time.monotonic() - begun)
     if finding is not None:
-        raise FedsmError(_account(finding, keep, trace))
+        _report(finding, keep, trace)
+        raise FedsmError(f"seed {finding.smallest.seed}: {finding.smallest_violation}")
 
 
 class _Progress:
@@ -77,7 +77,7 @@ class _Progress:
 def _say(campaign: Campaign, seconds: float) -> None:
     tally, plan = campaign.tally, campaign.plan
     quorum = plan.quorum
-    hostile = f"0 to {tolerated(quorum)}" if plan.hostile is None else str(plan.hostile)
+    hostile = f"up to {tolerated(quorum)}" if plan.hostile is None else str(plan.hostile)
     click.echo(
         f"{quorum.threshold}-of-{quorum.members} with Q {quorum.votes}, {hostile} hostile; seeds {plan.seed} to"
         f" {campaign.next_seed - 1}: {tally.rounds} rounds in {tally.runs} runs, {tally.blocks} blocks,"
@@ -88,8 +88,8 @@ def _say(campaign: Campaign, seconds: float) -> None:
         click.echo("faults: " + ", ".join(f"{name} {count}" for name, count in sorted(tally.strikes.items())))
 
 
-def _account(finding: Finding, keep: Path | None, folder: Path) -> str:
-    """What was found, in lines; the run is kept and its traces are written."""
+def _report(finding: Finding, keep: Path | None, folder: Path) -> None:
+    """How to see again what was found; the run is kept and its traces are written."""
     smallest = finding.smallest
     directory = folder / f"sim-{smallest.quorum.threshold}-of-{smallest.quorum.members}-{smallest.seed}"
     try:
@@ -97,10 +97,6 @@ def _account(finding: Finding, keep: Path | None, folder: Path) -> str:
     except OSError as error:
         raise FedsmError(f"cannot write traces to {directory}: {error.strerror}") from None
     if keep is not None and keep_seed(keep, smallest, finding.violation.code):
-        click.echo(f"added to {keep}", err=True)
-    lines = (
-        f"seed {finding.plan.seed}: {finding.smallest_violation}",
-        f"again: {smallest.command}",
-        f"traces: {directory} (fedsm explain {directory}/member-N)",
-    )
-    return "\n".join(lines)
+        click.echo(f"added to {keep}")
+    click.echo(f"traces: {directory}")
+    click.echo(f"again:  {smallest.command}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fedsm.pace import timeouts_for
 from fedsm.simulator.chaos import Chaos
 from fedsm.simulator.cluster import Cluster
 from fedsm.simulator.conspiracy import Conspiracy
+from fedsm.simulator.disk import Disk, Store
 from fedsm.simulator.hostile import Liar
 from fedsm.simulator.member import Member
 from fedsm.simulator.plan import HOSTILE, Plan, tolerated
@@ -20,9 +22,9 @@ SLICE_MS = 500
 # A time of faults in which no round can be held ends all the same.
 PATIENCE_MS = 20_000
 GOSSIP_MS = 700
-# After the healing, so many blocks must follow within so many rounds for each member and some time.
+# After the healing, so many blocks must follow within so many rounds and some time.
 BLOCKS = 3
-HEALING_ROUNDS_PER_MEMBER = 4
+HEALING_ROUNDS, HEALING_ROUNDS_PER_MEMBER = 10, 2
 HEALING_MS = 600_000
 
 
@@ -40,7 +42,7 @@ class Outcome:
 class Run:
     """Carries out a plan. ``play`` raises Violation; ``outcome`` tells how far it came."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, stores: Callable[[int], Store] = Disk) -> None:
         self.plan = plan
         self._draw = random.Random(f"run {plan.seed}")
         draw, quorum = self._draw, plan.quorum
@@ -57,13 +59,15 @@ class Run:
             interval_ms=interval_ms,
             seed=plan.seed,
             history=history,
+            stores=stores,
             liars=liars,
             timeouts=timeouts_for(interval_ms),
         )
         self.chaos = Chaos(self.cluster, plan.seed, plan.faults)
         self._voices = [Liar(self.cluster, n, random.Random(f"liar {n} {plan.seed}")) for n in sorted(liars)]
         self._conspiracy = Conspiracy(self.cluster, list(self._voices), random.Random(f"conspiracy {plan.seed}"))
-        self._lies_at_random = draw.random() < 0.5
+        # Random lies get in the way of the attack, and with too many liars the attack is what is to be seen.
+        self._lies_at_random = draw.random() < 0.5 and len(liars) <= tolerated(quorum)
         self._conspires = not self._lies_at_random or draw.random() < 0.3
         self._lie_pause_ms = draw.choice((50, 200, 800))
         self.outcome = Outcome()
@@ -79,7 +83,8 @@ class Run:
     @property
     def occurring(self) -> frozenset[str]:
         """The kinds of faults that this run has, of those that it might have had."""
-        return frozenset(self.chaos.names) | ({HOSTILE} if self._voices else frozenset())
+        drawn = self._voices and self.plan.hostile is None
+        return frozenset(self.chaos.names) | ({HOSTILE} if drawn else frozenset())
 
     @property
     def rounds_needed(self) -> int:
@@ -90,7 +95,8 @@ class Run:
         """Faults, healing, and the checks of the whole. Raises Violation."""
         try:
             self._have_faults()
-            self._heal()
+            if len(self._voices) <= tolerated(self.plan.quorum):  # more of them may stop everything
+                self._heal()
             self.cluster.check_agreement()
         finally:
             self._take_stock()
@@ -143,7 +149,7 @@ class Run:
         up = self._survivors()
         goal = max(member.height for member in cluster.members) + BLOCKS
         rounds, end_ms = watch.rounds_begun, cluster.now_ms + HEALING_MS
-        most_rounds = HEALING_ROUNDS_PER_MEMBER * self.plan.quorum.members
+        most_rounds = HEALING_ROUNDS + HEALING_ROUNDS_PER_MEMBER * self.plan.quorum.members
         while min(member.height for member in up) < goal:
             cluster.run_for(SLICE_MS)
             self.outcome.healing_rounds = watch.rounds_begun - rounds

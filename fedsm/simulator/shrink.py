@@ -15,13 +15,17 @@ LIMIT_S = 60.0
 def shrink(plan: Plan, violation: Violation, *, limit_s: float = LIMIT_S) -> tuple[Plan, Violation]:
     """The smallest plan found in ``limit_s`` that ends in a violation of the same code, and that violation."""
     end = time.monotonic() + limit_s
-    for smaller in _smaller(plan):
-        if time.monotonic() > end:
-            break
-        candidate = replace(plan, faults=smaller.faults & plan.faults, hostile=smaller.hostile)
-        found = failure_of(candidate)
-        if found is not None and found[1].code == violation.code:
-            plan, violation = found
+    is_smaller = True
+    while is_smaller:
+        is_smaller = False
+        for kind in sorted(plan.faults, key=lambda kind: (kind == HOSTILE, kind)):
+            found = failure_of(replace(plan, faults=plan.faults - {kind}))
+            if found is not None and found[1].code == violation.code:
+                plan, violation = found
+                is_smaller = True
+                break
+            if time.monotonic() > end:
+                return plan, violation
     return plan, violation
 
 
@@ -34,8 +38,3 @@ def failure_of(plan: Plan) -> tuple[Plan, Violation] | None:
         return replace(plan, rounds=run.rounds_needed, faults=run.occurring), violation
     return None
 
-
-def _smaller(plan: Plan) -> list[Plan]:
-    """Each without one kind of fault."""
-    kinds = sorted(plan.faults - {HOSTILE}) + sorted(plan.faults & {HOSTILE})
-    return [replace(plan, faults=frozenset(set(plan.faults) - {kind})) for kind in kinds]

@@ -187,6 +187,7 @@ def test_a_lock_proof_of_a_round_long_past_vouches_for_a_copy_too() -> None:
     bench.judge(X, "invalid")
     bench.take(ValidateBlock)
     bench.hear_all((1, 2, 3), precommit(30, None))
+    bench.timer("precommit")
     bench.hear(2, proposal(31, X, proof("prevote", 2, X)))
     (question,) = bench.take(ValidateBlock)
     assert question.block == body(X)
@@ -266,6 +267,7 @@ def test_what_a_long_night_of_failed_rounds_leaves_behind_does_not_grow() -> Non
         bench.judge(f"{round_:064x}")
         bench.timer("propose")
         bench.hear_all((1, 2, 3), precommit(round_, None))
+        bench.timer("precommit", round_)  # which early rounds do not wait for
         agreement = bench.round.agreement
         ballots = agreement.ballots
         sizes.append(
