@@ -1,5 +1,6 @@
 # Everything a user needs: setup, demo, test, lint, bench. Each target sets up what it needs by itself.
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
