@@ -10,18 +10,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 import psutil
 
+from fedsm.demo.broker import Broker
 from fedsm.demo.cast import Cast, HsmMember, demo_secrets, multisig_of
+from fedsm.demo.links import LinkKind, Links
 from fedsm.demo.nodes import DevnetNodes, ElementsNodes, Nodes, find_elementsd
 from fedsm.simulator.cluster import Cluster
 from signers.guard import Guard
 from signers.software import SoftwareSigner
 from states.memory import VoteCast
 from states.messages import Prevote
-from tests import bench_hsm, bench_trace
+from tests import bench_flood, bench_hsm, bench_trace
 from tests.hsm import find_softhsm
 from transports.envelope import Sealer, parse, signed_by
 
@@ -39,14 +43,20 @@ def federation(
     interval_s: float,
     name: str,
     hsms: Mapping[int, HsmMember] | None = None,
+    links: LinkKind = "zmq",
 ) -> None:
     """Make blocks without faults; slot-to-acceptance by all five nodes, missed slots, memory."""
     secrets = demo_secrets(MEMBERS, "bench")
     multisig = multisig_of(secrets, THRESHOLD)
-    with tempfile.TemporaryDirectory(prefix="fedsm-bench-") as directory:
-        nodes: Nodes = kind(multisig, Path(directory) / "nodes", dynafed=True)
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedsm-bench-")))
+        needs_broker = links in ("kafka", "both")
+        broker = stack.enter_context(Broker(directory)).address if needs_broker else None
+        nodes: Nodes = kind(multisig, directory / "nodes", dynafed=True)
         nodes.start()
-        cast = Cast(secrets, nodes.addresses, Path(directory), interval_s, hsms=hsms)
+        own_links = Links(links, MEMBERS, broker)
+        own_links.prepare(directory, multisig, nodes.addresses[0].rpc().call("getblockhash", [0]), interval_s)
+        cast = Cast(secrets, nodes.addresses, directory, interval_s, hsms=hsms, links=own_links)
         try:
             cast.start()
             wait_for_blocks(cast, blocks // 10 + 2, interval_s)
@@ -132,6 +142,18 @@ def hsm() -> None:
         federation(DevnetNodes, 200, 0.5, "devnet, 2 of 5 members by SoftHSM2", members)
 
 
+def flood() -> None:
+    """What 20,000 garbage messages a second from one member cost the others."""
+    for name, value in bench_flood.flood_and_silence():
+        say(name, value)
+
+
+def links() -> None:
+    """The latencies of the other links, beside that of plain ZeroMQ."""
+    for kind in get_args(LinkKind):
+        federation(DevnetNodes, 60, 1.0, f"devnet over {kind}", links=kind)
+
+
 def trace() -> None:
     """What a trace costs, and how fast it is replayed."""
     for name, value in bench_trace.overhead_and_replay():
@@ -145,13 +167,22 @@ BENCHES: dict[str, Callable[[], None]] = {
     "memory": lambda: federation(DevnetNodes, 1000, 0.2, "devnet"),
     "hsm": hsm,
     "trace": trace,
+    "links": links,
+    "flood": flood,
     "elementsd": lambda: federation(ElementsNodes, 200, 1.0, "elementsd"),
 }
 
 
 def main(chosen: list[str]) -> None:
     there = {"hsm": find_softhsm(), "elementsd": find_elementsd()}
-    for name in chosen or ["parts", "latency", "pace", "trace", *(name for name, path in there.items() if path)]:
+    for name in chosen or [
+        "parts",
+        "links",
+        "flood",
+        "pace",
+        "trace",
+        *(name for name, path in there.items() if path),
+    ]:
         BENCHES[name]()
 
 
