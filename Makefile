@@ -49,6 +49,8 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile Dockerfile.hsm Dockerfile.hsm.init
+	$(BIN)/shellcheck docker/*.sh
 
 # Random faults for SECONDS per federation, from new seeds; runs that fail are kept, and make test does them again.
 SECONDS ?= 120
