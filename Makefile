@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: setup demo test lint sim bench clean system-packages test-packages
+.PHONY: setup demo test lint sim bench fuzz clean system-packages test-packages
 
 setup: $(STAMP)
 
@@ -62,6 +62,13 @@ sim: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH)
+
+# Coverage-guided fuzzing of the decoders, a minute each; for longer: make fuzz FUZZ="headers -max_total_time=3600".
+fuzz: setup
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz]' \
+		|| { echo "make fuzz needs atheris, which cannot be installed here (the lines above say why); make test mutates"; \
+			echo "more than 100,000 inputs without it"; exit 1; }
+	$(BIN)/python -m tests.fuzzing $(FUZZ)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
