@@ -73,7 +73,7 @@ class Recording:
     def __init__(self, directory: Path, n: int = 3, m: int = 2, settings: TraceSettings | None = None) -> None:
         self.directory = directory
         self.settings = replace(settings or TraceSettings(), directory=directory)
-        self._on_disk: dict[str, int] = {}  # steps by file, whether it is still there or not
+        self._on_disk: dict[str, tuple[int, int]] = {}  # size and steps by file, whether it is still there or not
         self.cluster = Cluster(n, m, member_class=TracedMember)
         self.logs = LogLines()
         self.trace = UNTRACED
@@ -116,10 +116,12 @@ class Recording:
     def _is_written(self) -> bool:
         try:
             for file in files_of(self.directory):
-                self._on_disk[file.name.removesuffix(".gz")] = _kinds(file).count("step")
+                name, size = file.name.removesuffix(".gz"), file.stat().st_size
+                if self._on_disk.get(name, (-1, 0))[0] != size:
+                    self._on_disk[name] = size, _kinds(file).count("step")
         except FileNotFoundError:  # removed just now
             return False
-        return sum(self._on_disk.values()) >= self.member.steps
+        return sum(steps for _, steps in self._on_disk.values()) >= self.member.steps
 
 
 def record(directory: Path, blocks: int = 2) -> Path:

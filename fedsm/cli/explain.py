@@ -53,6 +53,8 @@ class _Teller:
                 yield from self._remark(f"{place}: {item.lost} events are missing here ({item.reason})")
             elif isinstance(item, Transition) and chronicle is not None:
                 yield from self._lines(story, chronicle.take(item))
+                if item.failure:
+                    yield from self._remark(f"{place}: the daemon ended by a fault of its own: {item.failure}")
         if chronicle is not None:
             yield from self._lines(story, chronicle.rest())
 
