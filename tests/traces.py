@@ -9,12 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from fedsm.clock import Clock
 from fedsm.simulator.cluster import Cluster
 from fedsm.simulator.member import Member
-from fedsm.simulator.timeline import Timeline
 from fedsm.trace import UNTRACED, Origin, Trace, TraceSettings, files_of, open_trace
 from fedsm.trace.files import open_file
 from states.effects import Effect
@@ -25,10 +24,14 @@ from tests.unit.log_lines import LogLines
 LIMIT_S = 30.0
 
 
-class VirtualClock:
-    """The cluster's time on both clocks."""
+class HasTime(Protocol):
+    now_ms: int
 
-    def __init__(self, timeline: Timeline) -> None:
+
+class VirtualClock:
+    """Simulated time on both clocks."""
+
+    def __init__(self, timeline: HasTime) -> None:
         self._timeline = timeline
 
     def wall_ms(self) -> int:
@@ -38,7 +41,7 @@ class VirtualClock:
         return self._timeline.now_ms
 
 
-class _Stepped:
+class Stepped:
     """Machines whose steps go through a trace."""
 
     def __init__(self, core: Round, trace: Trace) -> None:
@@ -59,12 +62,12 @@ class TracedMember(Member):
 
     def start(self) -> None:
         super().start()
-        self.round = cast(Round, _Stepped(self.round, self.trace))
+        self.round = cast(Round, Stepped(self.round, self.trace))
 
     @property
     def steps(self) -> int:
         """How many steps this life of the machines has taken."""
-        return cast(_Stepped, self.round).steps
+        return cast(Stepped, self.round).steps
 
 
 class Recording:
