@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 from fedsm.clock import Clock
 from fedsm.simulator.cluster import Cluster
@@ -41,33 +41,23 @@ class VirtualClock:
         return self._timeline.now_ms
 
 
-class Stepped:
-    """Machines whose steps go through a trace."""
+class Counted:
+    """A trace that counts the steps of the present life of the machines."""
 
-    def __init__(self, core: Round, trace: Trace) -> None:
-        self.__dict__.update(core=core, trace=trace, steps=0)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.core, name)
-
-    def step(self, event: Event) -> list[Effect]:
-        self.__dict__["steps"] += 1
-        return cast(list[Effect], self.trace.step(self.core, event))
-
-
-class TracedMember(Member):
-    """``trace`` takes effect with the next start."""
-
-    trace: Trace = UNTRACED
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self.steps = 0
 
     def start(self) -> None:
-        super().start()
-        self.round = cast(Round, Stepped(self.round, self.trace))
+        self.steps = 0
+        self._trace.start()
 
-    @property
-    def steps(self) -> int:
-        """How many steps this life of the machines has taken."""
-        return cast(Stepped, self.round).steps
+    def step(self, core: Round, event: Event) -> list[Effect]:
+        self.steps += 1
+        return self._trace.step(core, event)
+
+    def close(self) -> None:
+        self._trace.close()
 
 
 class Recording:
@@ -77,13 +67,18 @@ class Recording:
         self.directory = directory
         self.settings = replace(settings or TraceSettings(), directory=directory)
         self._on_disk: dict[str, tuple[int, int]] = {}  # size and steps by file, whether it is still there or not
-        self.cluster = Cluster(n, m, member_class=TracedMember)
+        self.cluster = Cluster(n, m)
         self.logs = LogLines()
-        self.trace = UNTRACED
+        self.trace = Counted(UNTRACED)
 
     @property
-    def member(self) -> TracedMember:
-        return cast(TracedMember, self.cluster.members[0])
+    def member(self) -> Member:
+        return self.cluster.members[0]
+
+    @property
+    def steps(self) -> int:
+        """How many steps the present life of the machines has taken."""
+        return self.trace.steps
 
     def __enter__(self) -> Recording:
         self.restart()
@@ -101,8 +96,7 @@ class Recording:
         clock: Clock = VirtualClock(self.cluster)
         settings = self.cluster.settings(0)
         origin = Origin("0.1.0", "ab" * 32, "", "cd" * 32, "ef" * 32, settings)
-        self.trace = open_trace(self.settings, self.directory, origin, clock, self.logs.log)
-        self.trace.start()
+        self.trace = Counted(open_trace(self.settings, self.directory, origin, clock, self.logs.log))
         self.member.trace = self.trace
         self.cluster.restart(0)
 
@@ -124,7 +118,7 @@ class Recording:
                     self._on_disk[name] = size, _kinds(file).count("step")
         except FileNotFoundError:  # removed just now
             return False
-        return sum(steps for _, steps in self._on_disk.values()) >= self.member.steps
+        return sum(steps for _, steps in self._on_disk.values()) >= self.steps
 
 
 def record(directory: Path, blocks: int = 2) -> Path:

@@ -76,7 +76,7 @@ def _eager_writer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_trace_goes_on_in_new_files_and_the_older_ones_are_compressed(tmp_path: Path) -> None:
     with Recording(tmp_path, settings=SMALL) as recording:
         recording.grow(6)
-        steps = recording.member.steps
+        steps = recording.steps
     files = [path.name for path in files_of(tmp_path)]
     assert len(files) > 2
     assert names(tmp_path) == sorted(files)
@@ -146,7 +146,7 @@ def test_rounds_full_of_faults_are_replayed_identically_whenever_a_file_begins(t
             cluster.run_for(chance.randrange(700))
             if chance.random() < 0.6:
                 recording.wait_written()
-        steps = recording.member.steps
+        steps = recording.steps
     headers = [item for _, item in read(tmp_path) if isinstance(item, Header)]
     assert len(headers) > 5
     replayed = replay(tmp_path)
@@ -215,11 +215,11 @@ def test_a_full_disk_holds_up_no_block_and_what_is_missing_is_counted(tmp_path: 
         recording.cluster.run_until_height(height + 3)
         wait_until(lambda: bool(recording.logs.of("trace_not_written")))
         recording.cluster.run_until_height(height + 5)
-        assert lines_on_disk(tmp_path).count("step") < recording.member.steps
+        assert lines_on_disk(tmp_path).count("step") < recording.steps
         disk.left = None
         recording.cluster.run_until_height(height + 10)
         wait_until(lambda: bool(recording.logs.of("trace_resumed")))
-        steps = recording.member.steps
+        steps = recording.steps
     (gap,) = [item for _, item in read(tmp_path) if isinstance(item, Gap)]
     assert lines_on_disk(tmp_path).count("step") + gap.lost == steps
     assert "No space left on device" in gap.reason
@@ -236,7 +236,7 @@ def test_a_full_disk_at_the_end_is_told_when_the_daemon_stops(tmp_path: Path, di
         recording.cluster.run_until_height(2)
         wait_until(lambda: bool(recording.logs.of("trace_not_written")))
         disk.left = None
-        steps = recording.member.steps
+        steps = recording.steps
     assert lines_on_disk(tmp_path)[-2:] == ["gap", "end"]
     assert refusal(tmp_path).endswith(
         f"the {lines_on_disk(tmp_path).count('step')} steps that it has are identical"
@@ -253,7 +253,7 @@ def test_a_disk_that_is_full_at_the_start_does_not_keep_the_daemon_from_starting
         disk.left = None
         recording.cluster.run_until_height(6)
         wait_until(lambda: bool(recording.logs.of("trace_resumed")))
-        steps = recording.member.steps
+        steps = recording.steps
     (gap,) = [item for _, item in read(tmp_path) if isinstance(item, Gap)]
     assert gap.lost + lines_on_disk(tmp_path).count("step") == steps
     assert "incomplete" in refusal(tmp_path)
@@ -281,13 +281,13 @@ def test_a_disk_that_is_too_slow_holds_up_no_block_and_what_is_missing_is_counte
 ) -> None:
     with Recording(tmp_path) as recording:
         recording.cluster.run_until_height(8)
-        assert recording.member.steps > 50
+        assert recording.steps > 50
         assert [line["detail"] for line in recording.logs.of("trace_interrupted")] == ["writing fell behind"]
         monkeypatch.setattr(writer, "MAX_WAITING", 20_000)
         stuck.set()
         wait_until(lambda: lines_on_disk(tmp_path).count("step") == 50)
         recording.cluster.run_until_height(10)
-        steps = recording.member.steps
+        steps = recording.steps
     (gap,) = [item for _, item in read(tmp_path) if isinstance(item, Gap)]
     assert (gap.lost + lines_on_disk(tmp_path).count("step"), gap.reason) == (steps, "writing fell behind")
     assert "incomplete" in refusal(tmp_path)
@@ -337,7 +337,7 @@ def test_machines_that_cannot_be_kept_end_the_trace_and_not_the_daemon(
         recording.cluster.run_until_height(4)
         wait_until(lambda: files_of(tmp_path)[0].stat().st_size > SMALL.file_bytes)
         recording.cluster.run_until_height(20)
-        steps = recording.member.steps
+        steps = recording.steps
     monkeypatch.undo()
     assert [line["detail"] for line in recording.logs.of("trace_not_written")] == ["the machines remember a socket"]
     (gap,) = [item for _, item in read(tmp_path) if isinstance(item, Gap)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -15,8 +15,9 @@ from fedsm.clock import Clock
 from fedsm.diagram.counting import overlays_of
 from fedsm.replay import replay, replay_until
 from fedsm.replay.view import view
-from fedsm.trace import UNTRACED, Origin, TraceSettings, Transition, files_of, memory, open_trace, read
+from fedsm.trace import UNTRACED, Origin, Trace, TraceSettings, Transition, files_of, memory, open_trace, read
 from fedsm.trace.bodies import BodyShelf, BodyStore
+from states.effects import Effect
 from states.events import (
     DraftCombined,
     DraftJudged,
@@ -31,12 +32,26 @@ from states.memory import Memory
 from states.messages import ReissueDraft, ReissueSignature
 from states.round import Round
 from tests.core_bench import HEIGHT, Bench, settings
-from tests.traces import Stepped, VirtualClock
+from tests.traces import VirtualClock
 from tests.unit.log_lines import LogLines
 
 DUE = HEIGHT
 ASSET, DRAFT_ID = "a5" * 32, "1d" * 32
 DRAFT, TRANSACTION = b"draft" * 500, b"signed draft" * 500
+
+
+class Stepped:
+    """Machines whose steps go through a trace."""
+
+    def __init__(self, core: Round, trace: Trace) -> None:
+        self.core = core
+        self._trace = trace
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.core, name)
+
+    def step(self, event: Event) -> list[Effect]:
+        return self._trace.step(self.core, event)
 
 
 class TracedBench(Bench):
