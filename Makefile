@@ -46,7 +46,7 @@ demo: setup
 	$(BIN)/fedsm demo
 
 test: setup test-packages
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from structlog.contextvars import clear_contextvars
 
 from tests.hsm import Shim, Tokens, compile_shim
+
+# Other work on the machine must not fail a test that is only slow.
+settings.register_profile("fedsm", deadline=None)
+settings.load_profile("fedsm")
 
 
 @pytest.fixture(autouse=True)

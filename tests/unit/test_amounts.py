@@ -67,7 +67,7 @@ def test_the_old_schedule_is_met_and_the_one_difference_is_the_old_float_roundin
     st.fractions(Fraction(1, 10**6), 2, max_denominator=10**6).filter(lambda r: 10**8 % r.denominator == 0),
     st.integers(1, 60),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_day_by_day_amount_is_the_nearest_to_the_exact_root(supply, rate, days):
     """Without back-pay, A is right when (S + A - 1/2)^q <= S^q * (1 + rate)^p < (S + A + 1/2)^q, t = p/q."""
     rate_text = format(Decimal(rate.numerator) / Decimal(rate.denominator), "f")

@@ -24,7 +24,7 @@ RESEALED = 15_000
 MALICIOUS_PROOFS = 5_000
 
 
-@settings(max_examples=2_000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=2_000, derandomize=True, database=None)
 @given(st.binary(max_size=600))
 @example(b"\x9a\x01" + b"\x91" * 10_000)
 def test_arbitrary_bytes_only_ever_cause_an_envelope_error(data: bytes) -> None:
@@ -42,7 +42,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=1_000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=1_000, derandomize=True, database=None)
 @given(values)
 def test_arbitrary_msgpack_as_payload_only_ever_convicts_its_author(value: object) -> None:
     data = reseal(ENVELOPES[2], ALICE, payload=msgspec.msgpack.encode(value))

@@ -135,5 +135,5 @@ class GuardMachine(RuleBasedStateMachine):
 
 TestGuardMachine = GuardMachine.TestCase
 TestGuardMachine.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
 )
