@@ -31,7 +31,6 @@ from fedsm.version import __version__
 from signers.base import Signer
 from signers.ecdsa import verify_der
 from signers.guard import Guard
-from states.amounts import parse_rate
 from states.messages import IdentityCertificate
 from states.quorum import Quorum
 from states.reissuance import ReissueTerms
@@ -125,8 +124,7 @@ def open_reissue(config: ReissueConfig, rpc: RpcCaller, ground: Ground, member: 
     signer = reissue_signer(config, ground.signer)
     schedule = open_schedule(config, rpc, ground.chain, ground.identity.genesis, ground.directory / BOOK_FILE)
     inflation, multisig = config.inflation, config.multisig
-    rate = parse_rate(inflation.rate)
-    service = ReissueService(schedule.strategy, multisig, rate, schedule.policy, ground.guard, signer)
+    service = ReissueService(schedule.strategy, multisig, schedule.rate, schedule.policy, ground.guard, signer)
     turn_ms = min(max(inflation.interval_ms // 2, LEAST_TURN_MS), MOST_TURN_MS)
     terms = ReissueTerms(member, ground.quorum.members, multisig.m, inflation.period, turn_ms)
     return Reissue(service, terms, config.halt, schedule.address)

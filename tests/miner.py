@@ -19,6 +19,8 @@ from signers.software import SoftwareSigner
 from tests.integration.devnet import TestDevnet
 
 OP_TRUE = b"\x51"
+# Nodes refuse an issuance in a transaction without any witness, so that one that blinds nothing must spend this.
+P2WSH_TRUE = b"\x00\x20" + bytes(wally.sha256(OP_TRUE))
 
 
 class FreeCoins:
@@ -31,7 +33,7 @@ class FreeCoins:
         self._satoshi = int(free["vout"][0]["value"] * 10**8)
         self.policy_asset = bytes.fromhex(rpc.call("getsidechaininfo")["pegged_asset"])[::-1]
 
-    def funding(self, satoshi: int = 10**9, fee: int = 2000) -> Funding:
+    def funding(self, satoshi: int = 10**9, fee: int = 2000, script: bytes = OP_TRUE) -> Funding:
         """A coin that everybody can spend, still in the mempool.
 
         All amounts of a transaction together must stay below 21 million units, whatever their assets: the free
@@ -41,8 +43,8 @@ class FreeCoins:
         nothing = (None,) * 9
         wally.tx_add_elements_raw_input(handle, self._free[:32], int(self._free[32]), 0xFFFF_FFFF, *nothing, 0)
         self._satoshi -= satoshi + fee
-        for amount, script in ((self._satoshi, OP_TRUE), (satoshi, OP_TRUE), (fee, None)):
-            add_explicit(handle, self.policy_asset, amount, script)
+        for amount, pays in ((self._satoshi, OP_TRUE), (satoshi, script), (fee, None)):
+            add_explicit(handle, self.policy_asset, amount, pays)
         split = self.send(bytes(wally.tx_to_bytes(handle, wally.WALLY_TX_FLAG_USE_WITNESS)))
         self._free = split.outpoint(0)
         return Funding(split.outpoint(1), satoshi, self.policy_asset, OP_TRUE, fee)
@@ -58,7 +60,8 @@ class Miner(FreeCoins):
     """Makes blocks on the first of the nodes."""
 
     def __init__(self, nodes: TestDevnet | ElementsNodes, signer: SoftwareSigner) -> None:
-        super().__init__(nodes.addresses[0].rpc())
+        self.address = nodes.addresses[0]
+        super().__init__(self.address.rpc())
         self.chain = ElementsChain(self.rpc)
         self._signer = signer
 

@@ -18,6 +18,7 @@ from fedsm.cli.init import init
 from fedsm.cli.inspect_block import inspect_block
 from fedsm.cli.keygen import keygen
 from fedsm.cli.multisig import multisig
+from fedsm.cli.reissue import reissue
 from fedsm.cli.replay import replay
 from fedsm.cli.run import run
 from fedsm.cli.sim import sim
@@ -50,7 +51,7 @@ def cli() -> None:
 
 _COMMANDS = (
     *(run, init, status, watch, doctor, demo, devnet, keygen, hsm, multisig, federation, inspect_block, guard),
-    *(replay, explain, trace, diagram, sim),
+    *(reissue, replay, explain, trace, diagram, sim),
 )
 for command in _COMMANDS:
     cli.add_command(command)

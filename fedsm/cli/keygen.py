@@ -1,4 +1,4 @@
-"""fedsm keygen: a new block-signing key, or a CURVE key for encrypted links."""
+"""fedsm keygen: a new block-signing or reissuance key, or a CURVE key for encrypted links."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ WIF_PREFIX = 239
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--transport", is_flag=True, help="Make a CURVE key for ZeroMQ links instead.")
+@click.option("--reissuance", is_flag=True, help="Make a key for the reissuance script instead.")
 @click.option(
     "--wif-prefix",
     type=click.IntRange(0, 255),
@@ -25,8 +26,14 @@ WIF_PREFIX = 239
     show_default=True,
     help="Version byte of the key's WIF form (239: test chains, 180: Ocean main chain).",
 )
-def keygen(path: Path, transport: bool, wif_prefix: int) -> None:
-    """Make a block-signing key, write it to the new file PATH (mode 600) and print its public key."""
+def keygen(path: Path, transport: bool, reissuance: bool, wif_prefix: int) -> None:
+    """Make a block-signing key, write it to the new file PATH (mode 600) and print its public key.
+
+    A key for reissuance is of the same form: it goes to key-file in [reissuance], and its public key into the
+    script that fedsm multisig makes.
+    """
+    if transport and reissuance:
+        raise FedsmError("--transport and --reissuance exclude each other: make two keys")
     try:
         public_key = _transport_key(path) if transport else _signing_key(path, wif_prefix)
     except (SignerError, TransportError) as error:

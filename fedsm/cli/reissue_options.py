@@ -47,6 +47,16 @@ def reissue_options(function: F) -> F:
     return function
 
 
+def schedule_of(ctx: click.Context, given: dict[str, Any], interval_ms: int) -> ReissueConfig:
+    """The schedule, for commands that are about it. FedsmError when there is none or it is wrong."""
+    if not is_wanted(given):
+        raise FedsmError("there is no reissuance schedule: --inflationrate is 0")
+    try:
+        return configure_reissue(given, ctx.meta.get(REISSUANCE), interval_ms)
+    except ReissueError as error:
+        raise FedsmError(str(error)) from None
+
+
 def reissue_of(ctx: click.Context, given: dict[str, Any], interval_ms: int) -> ReissueConfig | None:
     """The schedule, if there is one. What is wrong with it is said, and blocks are signed all the same."""
     if not is_wanted(given):

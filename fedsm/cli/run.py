@@ -122,7 +122,7 @@ def configuration(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:
     file = None if given["federation"] is None else load(given["federation"])
     nodes = nodes_of(given, file)
     transports = transports_of(given, nodes)
-    interval_ms = _interval_ms(given["blocktime"], file)
+    interval_ms = interval_ms_of(given["blocktime"], file)
     return DaemonConfig(
         member=given["member"],
         nodes=nodes,
@@ -158,7 +158,7 @@ def _hsm(given: dict[str, Any]) -> HsmAccess | None:
     return hsm_access(given)
 
 
-def _interval_ms(blocktime: float | None, file: FederationFile | None) -> int:
+def interval_ms_of(blocktime: float | None, file: FederationFile | None) -> int:
     """The block interval; one that contradicts the federation file is refused, for it must be everybody's."""
     if file is not None and blocktime not in (None, file.interval):
         raise FedsmError(f"--blocktime {blocktime:g} contradicts the federation file, which says {file.interval:g}")

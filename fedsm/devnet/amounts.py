@@ -35,6 +35,8 @@ def check_amounts(transaction: Transaction, spent: Sequence[Coin]) -> None:
         balance[coin.output.asset] += coin.output.satoshi or 0
     for spending, coin in zip(transaction.inputs, spent, strict=True):
         if spending.issuance is not None:
+            if not transaction.has_witness:
+                raise _unequal()  # nodes look there for an issuance's proofs, though explicit amounts have none
             blinded.append(_add_issuance(balance, spending, spending.issuance, coin.output.asset))
     blinded_out = [_check_output(transaction, index) for index in range(len(transaction.outputs))]
     for output in transaction.outputs:

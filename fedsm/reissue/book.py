@@ -234,6 +234,11 @@ class AssetBook:
         """The outpoint of a coin that held a token unblinded, from which nobody can reissue."""
         return next((bytes(row[0]) for row in self._coins_at(token, height) if row[4] is None), None)
 
+    def has_held(self, token: bytes) -> bool:
+        """Whether a token was ever on our script."""
+        found = self._connection.execute("SELECT 1 FROM coins WHERE asset = ? LIMIT 1", (token,)).fetchone()
+        return found is not None
+
     def fee_coins(self, height: int) -> list[FeeCoin]:
         """The coins of explicit policy asset that were on our script after the block at a height, largest first."""
         return [FeeCoin(row[0], row[1]) for row in self._coins_at(self._policy_asset, height) if row[4] is None]

@@ -54,6 +54,11 @@ class ElementsReissue:
         """The output script that is paid."""
         return self._destination
 
+    @property
+    def height(self) -> int:
+        """The height of the last block read."""
+        return self.book.height
+
     def follow(self) -> None:
         """Read the blocks that are new."""
         self.book.catch_up(self._reader)
@@ -122,6 +127,25 @@ class ElementsReissue:
             )
         return token, coins[place]
 
+    def coins(self, due_height: int, asset: str) -> tuple[str | None, str | None]:
+        """The outpoints of token and fee coin."""
+        try:
+            token, fee_coin = self._coins(self._known(asset), due_height)
+        except ReissueError:
+            return None, None
+        return show_outpoint(token.outpoint), None if fee_coin is None else show_outpoint(fee_coin.outpoint)
+
+    def whereabouts(self, asset: str) -> str:
+        """Unknown, or its token is elsewhere."""
+        try:
+            known = self._known(asset)
+        except ReissueError as error:
+            return str(error)
+        return (
+            f"its reissuance token {known.token[::-1].hex()} is not on the script: send it to the confidential "
+            f"address {self._address}"
+        )
+
     # --- drafts
 
     def draft(self, due_height: int, asset: str) -> DraftLocked:
@@ -153,6 +177,7 @@ class ElementsReissue:
 
     def digests(self, draft: bytes) -> tuple[bytes, ...]:
         """By the values of our coins that the draft spends."""
+        self.follow()
         values = [self.book.value_of(spending.outpoint) for spending in parse_transaction(draft).inputs]
         if not all(values):
             raise ReissueError("the draft spends coins that we do not know", passing=True)

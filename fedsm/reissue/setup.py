@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fedsm.reissue.strategy import ReissueError
 from signers.base import BlockSigner, SignerError
 from signers.software import SoftwareSigner, load_key, parse_key
 from signers.wallet import WalletSigner
+from states.amounts import parse_rate
 
 BOOK_FILE = "assets.sqlite"
 _FORMS = {"p2wsh": "bech32", "p2sh": "legacy"}
@@ -33,6 +35,11 @@ class Schedule:
     policy: Policy
     custody: Custody
     address: str
+
+    @property
+    def rate(self) -> Fraction:
+        """The rate as an exact fraction."""
+        return parse_rate(self.config.inflation.rate)
 
 
 def open_schedule(

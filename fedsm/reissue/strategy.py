@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from states.amounts import Unfrozen
     from states.memory import DraftLocked
 
 
@@ -25,7 +26,7 @@ class DueAsset(NamedTuple):
     """An asset that can be reissued in a period: by how many satoshi, and on which supply that was computed.
 
     ``asset`` is its id as displayed. ``confirmed`` says where the chain shows it reissued since (empty: it does
-    not); ``obstacle`` says why it cannot be (empty: it can).
+    not); ``obstacle`` says why it cannot be (empty: it can). ``unfrozen`` are the outputs that were given back-pay.
     """
 
     asset: str
@@ -33,6 +34,7 @@ class DueAsset(NamedTuple):
     amount: int
     confirmed: str = ""
     obstacle: str = ""
+    unfrozen: tuple[Unfrozen, ...] = ()
 
 
 class Refusal(NamedTuple):
@@ -68,11 +70,21 @@ class Strategy(Protocol):
     def destination(self) -> bytes:
         """The output script that is paid."""
 
+    @property
+    def height(self) -> int:
+        """The height up to which the chain has been read."""
+
     def follow(self) -> None:
         """Read what is new on the chain, so that a later call need not."""
 
     def due(self, due_height: int) -> list[DueAsset]:
         """What is due in a period."""
+
+    def coins(self, due_height: int, asset: str) -> tuple[str | None, str | None]:
+        """The token output and the fee coin of an asset in a period ("txid:index"), as far as they are there."""
+
+    def whereabouts(self, asset: str) -> str:
+        """Why an asset is not among those that are due, in words for the operator."""
 
     def draft(self, due_height: int, asset: str) -> DraftLocked:
         """The transaction that reissues the asset, as every member makes it."""

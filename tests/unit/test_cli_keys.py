@@ -196,3 +196,11 @@ def test_federation_asks_the_node_and_tells_when_it_is_away(command: CommandLine
     line = command.refusal("federation", "--rpcport", "1", "--rpccookiefile", str(cookie))
     assert "node at 127.0.0.1:1" in line
     assert "secret" not in line
+
+
+def test_a_reissuance_key_is_a_key_of_the_same_form(command: CommandLine, tmp_path: Path) -> None:
+    result = command.invoke("keygen", "--reissuance", str(tmp_path / "reissuance.key"))
+    assert result.exit_code == 0
+    assert SoftwareSigner(load_key(tmp_path / "reissuance.key")).public_key.hex() == result.stdout.strip()
+    line = command.refusal("keygen", "--reissuance", "--transport", str(tmp_path / "other.key"))
+    assert line == "--transport and --reissuance exclude each other: make two keys"
