@@ -79,6 +79,11 @@ class Ground:
         return bytes.fromhex(self.identity.genesis)[::-1]
 
 
+def policy_of(config: DaemonConfig) -> BlockPolicy:
+    """What the operator allows in a block."""
+    return BlockPolicy(config.window, config.min_tx_age_s, config.proposed)
+
+
 def assemble(config: DaemonConfig, ground: Ground, log: Logger, station: Station) -> tuple[Engine, Transport]:
     """The engine, which ``station`` watches, and its transport, ready to be started.
 
@@ -98,7 +103,7 @@ def assemble(config: DaemonConfig, ground: Ground, log: Logger, station: Station
     about = About(ground.identity, ground.signer.public_key, digest, intake.refused)
     parts = Parts(
         core=core,
-        node=NodeService(ground.chain, BlockPolicy(config.window, config.min_tx_age_s, config.proposed), clock),
+        node=NodeService(ground.chain, policy_of(config), clock),
         signing=SigningService(ground.guard, ground.signer),
         guard=ground.guard,
         transport=transport,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import queue
 from contextlib import closing, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from structlog.contextvars import bound_contextvars
 
 from fedsm.access import open_rpc
-from fedsm.assembly import Ground, Reissue, assemble, open_reissue
+from fedsm.assembly import Ground, Reissue, assemble, open_reissue, policy_of
 from fedsm.chains.base import ChainError, ChainIdentity, ChainProfile, FederationScript
 from fedsm.chains.rpc import NodeRpc, RpcCaller, RpcError, RpcUnavailable
 from fedsm.chains.selection import open_chain
@@ -33,6 +33,8 @@ from transports.identity import IdentityError
 from transports.nodes import parse_nodes
 
 WAIT_S = 0.25
+# What an operator may change without a restart: how this member makes and judges blocks.
+CHANGEABLE = ("min_tx_age_s", "window", "proposed")
 
 
 class Daemon:
@@ -58,6 +60,32 @@ class Daemon:
         self._wakeup.put(None)
         if self._engine is not None:
             self._engine.stop()
+
+    @property
+    def station(self) -> Station:
+        """What may be known of this daemon, from its start on."""
+        return self._station
+
+    def since_pulse_ms(self) -> int:
+        """Milliseconds since the engine last turned, 0 while it does not run; callable from any thread."""
+        engine = self._engine
+        return 0 if engine is None else max(0, SystemClock().steady_ms() - engine.turned_ms)
+
+    def reload(self, config: DaemonConfig) -> None:
+        """Take over what may change while we run; say what of the rest differs. Callable from any thread."""
+        own = self.config
+        changeable = {name: getattr(config, name) for name in CHANGEABLE}
+        fixed = [
+            field.name
+            for field in fields(DaemonConfig)
+            if field.name not in (*CHANGEABLE, "member") and getattr(config, field.name) != getattr(own, field.name)
+        ]
+        if fixed:
+            self._log.warning("reload_needs_restart", detail=f"changed, and kept: {', '.join(fixed)}")
+        self.config = replace(own, **changeable)
+        if self._engine is not None:
+            self._engine.change_policy(policy_of(self.config))
+        self._log.info("reloaded")
 
     def run(self) -> None:
         """Work until stopped. Raises FedsmError with one clear line when the daemon cannot or must not go on."""
@@ -192,6 +220,7 @@ class Daemon:
             tips.start()
             engine.run()
         finally:
+            self._engine = None
             tips.close()
             transport.close()
             self._log.info("stopped")

@@ -21,7 +21,7 @@ from fedsm.log import Logger
 from fedsm.peers import Peers
 from fedsm.reissue.desk import ReissueDesk
 from fedsm.reissue.service import ReissueService
-from fedsm.services import NodeService, SigningService
+from fedsm.services import BlockPolicy, NodeService, SigningService
 from fedsm.tips import TipNews
 from fedsm.trace import UNTRACED, Trace
 from fedsm.workers import Workers
@@ -106,6 +106,10 @@ class Engine:
         opened = self._parts.intake.admit(data, via)
         if opened is not None:
             self._inbox.put(opened)
+
+    def change_policy(self, policy: BlockPolicy) -> None:
+        """From now on propose and judge by this policy."""
+        self._parts.node.policy = policy
 
     def stop(self) -> None:
         """Make ``run`` return after the event at hand. Safe in a signal handler."""

@@ -15,7 +15,7 @@ from fedsm.hsm import HsmAccess, hsm_error
 from fedsm.log import Logger
 from signers.base import Signer, SignerError
 from signers.pkcs11 import Pkcs11Signer
-from signers.software import KEY_VARIABLE, SoftwareSigner, load_key
+from signers.software import KEY_VARIABLE, SoftwareSigner, key_credential, load_key
 from signers.wallet import DESCRIPTOR_WALLET, WalletSigner
 
 
@@ -29,10 +29,11 @@ def open_signer(
     """
     if config.hsm is not None:
         return _hsm_signer(config.member, config.hsm, federation.multisig, log)
-    if config.key_file is None and KEY_VARIABLE not in os.environ:
+    key_file = config.key_file or key_credential()
+    if key_file is None and KEY_VARIABLE not in os.environ:
         return _wallet_signer(config.member, rpc, federation.multisig)
     try:
-        signer = SoftwareSigner(load_key(config.key_file))
+        signer = SoftwareSigner(load_key(key_file))
     except SignerError as error:
         raise FedsmError(str(error)) from None
     check_member(config.member, signer.public_key, federation.multisig)

@@ -33,17 +33,20 @@ class BlockPolicy:
 
 
 class NodeService:
-    """The node's part of the effects. Each method is called from a worker thread and raises nothing."""
+    """The node's part of the effects. Each method is called from a worker thread and raises nothing.
+
+    ``policy`` may be replaced at any time.
+    """
 
     def __init__(self, chain: ChainProfile, policy: BlockPolicy, clock: Clock) -> None:
         self._chain = chain
-        self._policy = policy
+        self.policy = policy
         self._clock = clock
 
     def build(self, effect: RequestBlock) -> BlockBuilt:
         """getnewblockhex."""
         try:
-            block = self._chain.build_block(effect.parent, self._policy.min_tx_age_s, self._policy.proposed)
+            block = self._chain.build_block(effect.parent, self.policy.min_tx_age_s, self.policy.proposed)
             return BlockBuilt(effect.height, effect.round, self._chain.block_hash(block), block)
         except (RpcError, RpcUnavailable, ChainError, DecodeError) as error:
             return BlockBuilt(effect.height, effect.round, None, None, str(error))
@@ -56,8 +59,8 @@ class NodeService:
             federation=federation,
             timely=effect.timely,
             now_ms=self._clock.wall_ms(),
-            window=self._policy.window,
-            approved=self._policy.proposed,
+            window=self.policy.window,
+            approved=self.policy.proposed,
         )
         return BlockJudged(effect.height, effect.block_hash, effect.timely, judgement.verdict, judgement.reason)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import wallycore as wally
@@ -19,9 +20,10 @@ from signers.private_file import read_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 KEY_VARIABLE = "FEDSM_KEY"
+CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"  # of systemd
+KEY_CREDENTIAL = "fedsm-key"
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
 _SIGN_FLAGS = wally.EC_FLAG_ECDSA | wally.EC_FLAG_GRIND_R
 
@@ -64,14 +66,23 @@ class SoftwareSigner:
         return bytes(wally.ec_sig_from_bytes(self._secret, digest, _SIGN_FLAGS))
 
 
+def key_credential(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The credential ``fedsm-key`` that systemd gives this service, if it does."""
+    directory = environ.get(CREDENTIALS_VARIABLE)
+    path = Path(directory, KEY_CREDENTIAL) if directory else None
+    return path if path is not None and path.exists() else None
+
+
 def load_key(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> bytes:
     """The 32-byte secret from a key file or, without one, from the variable FEDSM_KEY.
 
-    The file must be a regular file of this user which nobody else may touch. Raises SignerError
-    ``misconfigured`` naming the file or variable and the cure.
+    The file must be a regular file of this user which nobody else may touch, or a credential from systemd.
+    Raises SignerError ``misconfigured`` naming the file or variable and the cure.
     """
     if path is not None:
-        content = read_private(path, "key file").decode("ascii", errors="replace")
+        credentials = environ.get(CREDENTIALS_VARIABLE)
+        given = bool(credentials) and path.parent == Path(str(credentials))
+        content = read_private(path, "key file", shared=given).decode("ascii", errors="replace")
         return parse_key(content, f"key file {path}")
     if KEY_VARIABLE not in environ:
         raise SignerError("misconfigured", f"no signing key: give a key file or set {KEY_VARIABLE}")

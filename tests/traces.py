@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Any, cast
 
 from fedsm.clock import Clock
 from fedsm.simulator.cluster import Cluster
 from fedsm.simulator.member import Member
+from fedsm.simulator.timeline import Timeline
 from fedsm.trace import UNTRACED, Origin, Trace, TraceSettings, files_of, open_trace
 from fedsm.trace.files import open_file
 from states.effects import Effect
@@ -24,14 +25,10 @@ from tests.unit.log_lines import LogLines
 LIMIT_S = 30.0
 
 
-class HasTime(Protocol):
-    now_ms: int
-
-
 class VirtualClock:
-    """Simulated time on both clocks."""
+    """The cluster's time on both clocks."""
 
-    def __init__(self, timeline: HasTime) -> None:
+    def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
 
     def wall_ms(self) -> int:
@@ -41,23 +38,33 @@ class VirtualClock:
         return self._timeline.now_ms
 
 
-class Counted:
-    """A trace that counts the steps of the present life of the machines."""
+class _Stepped:
+    """Machines whose steps go through a trace."""
 
-    def __init__(self, trace: Trace) -> None:
-        self._trace = trace
-        self.steps = 0
+    def __init__(self, core: Round, trace: Trace) -> None:
+        self.__dict__.update(core=core, trace=trace, steps=0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.core, name)
+
+    def step(self, event: Event) -> list[Effect]:
+        self.__dict__["steps"] += 1
+        return cast(list[Effect], self.trace.step(self.core, event))
+
+
+class TracedMember(Member):
+    """``trace`` takes effect with the next start."""
+
+    trace: Trace = UNTRACED
 
     def start(self) -> None:
-        self.steps = 0
-        self._trace.start()
+        super().start()
+        self.round = cast(Round, _Stepped(self.round, self.trace))
 
-    def step(self, core: Round, event: Event) -> list[Effect]:
-        self.steps += 1
-        return self._trace.step(core, event)
-
-    def close(self) -> None:
-        self._trace.close()
+    @property
+    def steps(self) -> int:
+        """How many steps this life of the machines has taken."""
+        return cast(_Stepped, self.round).steps
 
 
 class Recording:
@@ -66,19 +73,14 @@ class Recording:
     def __init__(self, directory: Path, n: int = 3, m: int = 2, settings: TraceSettings | None = None) -> None:
         self.directory = directory
         self.settings = replace(settings or TraceSettings(), directory=directory)
-        self._on_disk: dict[str, tuple[int, int]] = {}  # size and steps by file, whether it is still there or not
-        self.cluster = Cluster(n, m)
+        self._on_disk: dict[str, int] = {}  # steps by file, whether it is still there or not
+        self.cluster = Cluster(n, m, member_class=TracedMember)
         self.logs = LogLines()
-        self.trace = Counted(UNTRACED)
+        self.trace = UNTRACED
 
     @property
-    def member(self) -> Member:
-        return self.cluster.members[0]
-
-    @property
-    def steps(self) -> int:
-        """How many steps the present life of the machines has taken."""
-        return self.trace.steps
+    def member(self) -> TracedMember:
+        return cast(TracedMember, self.cluster.members[0])
 
     def __enter__(self) -> Recording:
         self.restart()
@@ -96,7 +98,8 @@ class Recording:
         clock: Clock = VirtualClock(self.cluster)
         settings = self.cluster.settings(0)
         origin = Origin("0.1.0", "ab" * 32, "", "cd" * 32, "ef" * 32, settings)
-        self.trace = Counted(open_trace(self.settings, self.directory, origin, clock, self.logs.log))
+        self.trace = open_trace(self.settings, self.directory, origin, clock, self.logs.log)
+        self.trace.start()
         self.member.trace = self.trace
         self.cluster.restart(0)
 
@@ -113,12 +116,10 @@ class Recording:
     def _is_written(self) -> bool:
         try:
             for file in files_of(self.directory):
-                name, size = file.name.removesuffix(".gz"), file.stat().st_size
-                if self._on_disk.get(name, (-1, 0))[0] != size:
-                    self._on_disk[name] = size, _kinds(file).count("step")
+                self._on_disk[file.name.removesuffix(".gz")] = _kinds(file).count("step")
         except FileNotFoundError:  # removed just now
             return False
-        return sum(steps for _, steps in self._on_disk.values()) >= self.steps
+        return sum(self._on_disk.values()) >= self.member.steps
 
 
 def record(directory: Path, blocks: int = 2) -> Path:

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from fedsm.cli.completion import completion
 from fedsm.cli.demo import demo
 from fedsm.cli.devnet import devnet
 from fedsm.cli.diagram import diagram
@@ -26,7 +27,7 @@ from fedsm.cli.status import status
 from fedsm.cli.trace import trace
 from fedsm.cli.watch import watch
 from fedsm.errors import FedsmError
-from fedsm.version import __version__
+from fedsm.version import full_version
 
 
 class RunByDefault(click.Group):
@@ -41,7 +42,7 @@ class RunByDefault(click.Group):
 
 
 @click.group(cls=RunByDefault, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="fedsm")
+@click.version_option(full_version(), prog_name="fedsm")
 def cli() -> None:
     """Signs blocks of a federated sidechain, together with the other members' daemons.
 
@@ -53,7 +54,7 @@ _COMMANDS = (
     *(run, init, status, watch, doctor, demo, devnet, keygen, hsm, multisig, federation, inspect_block, guard),
     *(reissue, replay, explain, trace, diagram, sim),
 )
-for command in _COMMANDS:
+for command in (*_COMMANDS, completion):
     cli.add_command(command)
 
 

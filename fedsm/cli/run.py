@@ -23,11 +23,26 @@ from fedsm.daemon import Daemon
 from fedsm.errors import FedsmError
 from fedsm.federation_file import FederationFile, load
 from fedsm.hsm import HsmAccess
-from fedsm.log import configure, get_logger
+from fedsm.log import LogFile, configure, get_logger
+from fedsm.observe.status import Status
 from fedsm.pace import interval_of
+from fedsm.reloading import Reloader
+from fedsm.service_manager import ServiceManager
+from fedsm.watchdog import Watchdog
+
+ARGUMENTS = "fedsm.arguments"
 
 
-@click.command()
+class Rereadable(click.Command):
+    """Keeps its arguments, so that they, and the files that they name, can be read again."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note the arguments before they are used up."""
+        ctx.meta[ARGUMENTS] = tuple(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=Rereadable)
 @option("--id", "member", type=click.IntRange(0), required=True, help="Our member number, 0 to N-1.")
 @link_options
 @node_options
@@ -102,20 +117,57 @@ from fedsm.pace import interval_of
     show_default=True,
     help="The least level that is logged.",
 )
+@option(
+    "--log-file",
+    type=click.Path(path_type=Path),
+    help="Add log lines to this file instead; SIGHUP opens it anew, for rotation.",
+)
 @config_option
 @click.pass_context
 def run(ctx: click.Context, /, **given: Any) -> None:
-    """Run a member's daemon next to its node, until SIGTERM or SIGINT."""
-    configure(given["log_format"], given["log_level"])
+    """Run a member's daemon next to its node, until SIGTERM or SIGINT.
+
+    SIGHUP opens the log file anew and reads again what can change: log level and format, transaction age, limits of
+    a proposal's time, and proposed parameters.
+    """
+    file = None if given["log_file"] is None else LogFile(given["log_file"])
+    configure(given["log_format"], given["log_level"], file)
     _warn_of_secrets(ctx)
     daemon = Daemon(configuration(ctx, given))
+
+    def read_again() -> None:
+        if file is not None:
+            file.reopen()
+        with run.make_context(ctx.info_name, list(ctx.meta[ARGUMENTS]), parent=ctx.parent) as again:
+            config = configuration(again, again.params)
+            configure(again.params["log_format"], again.params["log_level"], file)
+        daemon.reload(config)
+
+    _supervise(daemon, Reloader(read_again, get_logger()))
+
+
+def _supervise(daemon: Daemon, reloader: Reloader) -> None:
+    """Run the daemon: what signals say reaches it, and the service manager hears of it."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         daemon.stop()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    daemon.run()
+    signal.signal(signal.SIGHUP, lambda *_: reloader.want())
+    manager = ServiceManager()
+    watchdog = Watchdog(daemon.since_pulse_ms, lambda: _in_a_line(daemon.station.status()), manager, get_logger())
+    manager.ready()
+    with reloader.working(), watchdog.watching():
+        daemon.run()
+    manager.stopping()
+
+
+def _in_a_line(status: Status) -> str:
+    if status.phase == "waiting":
+        return "; ".join(check.detail for check in status.checks)
+    failed = ", ".join(check.name for check in status.checks if not check.ok)
+    return f"height {status.height}, {'ready' if status.ready else f'not ready: {failed}'}"
 
 
 def configuration(ctx: click.Context, given: dict[str, Any]) -> DaemonConfig:

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from fedsm.observe.status import Member, Status
+from fedsm.version import commit
 from states.table import ROUND_STATES
 
 
@@ -40,6 +41,7 @@ class Gauges(Collector):
 def _info(status: Status) -> InfoMetricFamily:
     values = {
         "version": status.version,
+        "commit": commit(),
         "member": str(status.member),
         "chain": status.chain,
         "genesis": status.genesis,

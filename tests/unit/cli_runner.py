@@ -33,6 +33,10 @@ class CommandLine:
             def run(self) -> None:
                 """There is no node here."""
 
+            def since_pulse_ms(self) -> int:
+                """It never hangs."""
+                return 0
+
         # The module: its name in the package is taken by the command.
         monkeypatch.setattr(importlib.import_module("fedsm.cli.run"), "Daemon", NotingDaemon)
         # The test runner keeps its own signal handlers.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fedsm.version import __version__
+from fedsm.version import __version__, full_version
 from tests.elements_vectors import load
 from tests.unit.cli_runner import ACCESS, NODES
 
@@ -40,7 +40,8 @@ def refusal(*arguments: str, data: bytes = b"", **environment: str) -> str:
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
-    assert fedsm("--version").stdout.decode().strip() == f"fedsm, version {__version__}"
+    assert fedsm("--version").stdout.decode().strip() == f"fedsm, version {full_version()}"
+    assert full_version().startswith(__version__)
     described = (Path(__file__).parents[2] / "setup.cfg").read_text(encoding="utf-8")
     assert f"\nversion = {__version__}\n" in described
 

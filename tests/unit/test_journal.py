@@ -123,7 +123,7 @@ def events_in_the_code() -> set[str]:
     names = {"submission_delayed", *(f"submitted_{outcome}" for outcome in ("accepted", "duplicate", "fork"))}
     names |= events_about_peers()
     choice = r"""\(\s*(?:[\w.]+,\s*)?"([a-z_ -]+)"(?: if \w+ else "([a-z_ -]+)")?"""
-    calls = re.compile(r"(?:log|logger\(\))\.(?:debug|info|warning|error|exception)" + choice)
+    calls = re.compile(r"(?:log|logger\(\))\.(?:debug|info|warning|error|critical|exception)" + choice)
     said = re.compile(r"(?:_report|_complain|\b_?say|\.accuse)" + choice)
     chosen = re.compile(r"""code = "([a-z-]+)" if .* else "([a-z-]+)\"""")
     for source in sources_of_the_command():

@@ -20,6 +20,7 @@ from signers.software import (
     SoftwareSigner,
     encode_wif,
     generate_key,
+    key_credential,
     load_key,
     write_key_file,
 )
@@ -151,6 +152,19 @@ def test_a_link_to_a_private_file_is_followed(key_file: Path, tmp_path: Path) ->
 
 def test_a_key_file_comes_before_the_variable(key_file: Path) -> None:
     assert load_key(key_file, {KEY_VARIABLE: "rubbish"}) == SECRET
+
+
+def test_a_credential_of_systemd_is_found_and_may_have_a_group(tmp_path: Path) -> None:
+    credential = tmp_path / "fedsm-key"
+    environment = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert key_credential(environment) is key_credential({}) is None
+    credential.write_text(WIF, encoding="ascii")
+    credential.chmod(0o440)  # as systemd gives it, where the user of the service is let in by an access list
+    assert key_credential(environment) == credential
+    assert load_key(credential, environment) == SECRET
+    assert "chmod 600" in refusal(credential)
+    credential.chmod(0o444)
+    assert "others may touch it" in refusal(credential, environment)
 
 
 def test_without_file_and_variable_both_are_named() -> None:
