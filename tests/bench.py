@@ -133,9 +133,9 @@ def hsm() -> None:
     """Signing by SoftHSM2: what the signer adds to the token's work, and a federation with two such members."""
     measured = bench_hsm.overhead()
     bare_us = measured.init_us + measured.sign_us
-    say("SoftHSM2: hash in, verified DER out", f"{measured.signer_us:.0f} us")
+    say("SoftHSM2, on one CPU: hash in, verified DER out", f"{measured.signer_us:.0f} us")
     say(
-        "SoftHSM2: bare C_SignInit and C_Sign",
+        "SoftHSM2, on one CPU: bare C_SignInit and C_Sign",
         f"{measured.init_us:.0f} + {measured.sign_us:.0f} us: {measured.signer_us / bare_us:.2f} times",
     )
     with bench_hsm.hsm_members((1, 3), demo_secrets(MEMBERS, "bench")) as members:
