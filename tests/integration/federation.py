@@ -18,6 +18,8 @@ from fedsm.demo.nodes import CHAIN_NAME, ElementsNodes
 from fedsm.demo.ports import free_ports
 from fedsm.demo.process import LogLine
 from fedsm.observe.status import Status
+from fedsm.replay import replay
+from fedsm.trace import TraceError
 from states.quorum import Quorum, default_vote_quorum
 from tests.integration.devnet import TestDevnet
 
@@ -76,11 +78,13 @@ class Federation:
         )
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             self.cast.close()
         finally:
             self.nodes.close()
+        if kind is None:
+            self.check_traces()
 
     def ask(self, member: int, path: str, token: str | None = None) -> tuple[int, bytes]:
         """Status and body of a member's answer over HTTP (with ``http``)."""
@@ -139,6 +143,15 @@ class Federation:
             assert not self.cast.lines(member, "fork")
             assert not self.cast.lines(member, "double_signature")
             assert not self.cast.lines(member, "equivocation")
+
+    def check_traces(self) -> None:
+        """Whatever was done to the daemons: the machines do again, bit for bit, what each of them did."""
+        for folder in self.directory.glob("member-*/*/*/trace"):
+            try:
+                replay(folder)
+            except TraceError as error:
+                if "in the middle of a line" not in str(error):  # killed in mid-write, and not started again
+                    raise
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float, explain: Callable[[], str]) -> None:
