@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
+from collections import Counter
 from pathlib import Path
 
 from states.effects import Report
 
-MAX_BYTES = 256 * 1024 * 1024  # two proposals of the largest size take 34 MB in hex
+# About one member, so that nobody's faults can keep those of others from being kept. Two proposals of the largest
+# size take 34 MB in hex.
+MAX_BYTES_PER_MEMBER = 64 * 1024 * 1024
+
+_MEMBER = re.compile(rb'\{"code": "[a-z-]+", "member": ([0-9]+), ')
 
 
 class EvidenceLog:
@@ -20,9 +26,10 @@ class EvidenceLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._held: Counter[int] | None = None  # bytes by member, once the file was looked into
 
     def add(self, report: Report) -> bool:
-        """Keep a report. False when it was not kept: the file has MAX_BYTES or cannot be written."""
+        """Keep a report. False when it was not: its member has no room left, or nothing can be written."""
         entry = {
             "code": report.code,
             "member": report.member,
@@ -32,11 +39,27 @@ class EvidenceLog:
             "envelopes": [envelope.hex() for envelope in report.evidence],
         }
         line = json.dumps(entry) + "\n"
-        try:
-            with self._lock, self._path.open("a", encoding="ascii") as file:
-                if file.tell() + len(line) > MAX_BYTES:
+        member = -1 if report.member is None else report.member
+        with self._lock:
+            try:
+                if self._held is None:
+                    self._held = _bytes_by_member(self._path)
+                if self._held[member] + len(line) > MAX_BYTES_PER_MEMBER:
                     return False
-                file.write(line)
-        except OSError:
-            return False
+                with self._path.open("a", encoding="ascii") as file:
+                    file.write(line)
+            except OSError:
+                return False
+            self._held[member] += len(line)
         return True
+
+
+def _bytes_by_member(path: Path) -> Counter[int]:
+    """What a file of earlier runs holds. Raises OSError if it is there and cannot be read."""
+    held: Counter[int] = Counter()
+    if path.exists():
+        with path.open("rb") as file:
+            for line in file:
+                found = _MEMBER.match(line)
+                held[int(found[1]) if found else -1] += len(line)
+    return held

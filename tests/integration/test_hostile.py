@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fedsm.demo.process import LogLine
@@ -21,6 +22,7 @@ HONEST = [0, 1, 2, 3]
 INTERVAL_S = 0.4
 BLOCKS = 5  # so that it is the liar's turn once
 LIMIT_S = 60.0
+MAX_GROWTH_BYTES = 40_000_000
 ACCUSATIONS = {"equivocation", "double_signature", "bad_lock_proof", "bad_certificate", "wrong_proposer"}
 FORKS = {"fork", "submitted_fork"}
 
@@ -159,13 +161,20 @@ def test_two_members_that_vote_both_ways_make_no_two_decisions(tmp_path: Path) -
             watch.check()
 
 
+def memory(fed: Federation) -> int:
+    """The most that one of the honest daemons has resident, in bytes."""
+    return max(int(psutil.Process(fed.cast.daemons[member].pid).memory_info().rss) for member in HONEST)
+
+
 def test_a_flood_is_slowed_down_and_holds_up_nobody_else(tmp_path: Path) -> None:
     with honest_federation(tmp_path) as fed:
         fed.wait_height(1, HONEST)
         watch = Watch(fed, HONEST)
+        before = memory(fed)
         with hostile.Flood(fed, LIAR) as liar:
             assert isinstance(liar, hostile.Flood)
             watch.until(lambda: liar.sent > 2 * liar.PER_S, liar.turn, "it is a flood")
             watch.until(lambda: watch.has_blocks(BLOCKS), liar.turn, "blocks beside a flood")
             watch.until(lambda: any(map(liar.is_named, watch.lines())), liar.turn, "it is named")
             watch.check()
+        assert memory(fed) - before < MAX_GROWTH_BYTES
