@@ -8,12 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from fedsm.devnet import rules
 from fedsm.devnet.coins import CoinSet, CoinView, Undo
 from fedsm.devnet.connect import ScriptCache, connect_block
-from fedsm.devnet.deployments import Deployments
-from fedsm.devnet.encoding import CONSENSUS, Flags
-from fedsm.devnet.genesis import genesis_block
+from fedsm.devnet.flavours import rules_of
 from fedsm.devnet.index import BlockEntry
 from fedsm.devnet.rejection import Rejection
 
@@ -22,6 +19,8 @@ if TYPE_CHECKING:
 
     from fedsm.chains.transaction import Transaction
     from fedsm.devnet.block import ParsedBlock
+    from fedsm.devnet.deployments import Deployments
+    from fedsm.devnet.encoding import Flags
     from fedsm.devnet.params import ChainParams
 
 RECORD_OVERHEAD = 8  # bytes that a block takes on a node's disk beside its own
@@ -48,7 +47,7 @@ class ChainState:
 
     def __init__(self, params: ChainParams, cache: ScriptCache) -> None:
         self.params = params
-        self.deployments = Deployments(params)
+        self.rules = rules_of(params)
         self.coins = CoinSet()
         self.active: list[BlockEntry] = []
         self.disk_size = 0  # bytes that a node's block files would take
@@ -56,7 +55,7 @@ class ChainState:
         self._locations: dict[bytes, BlockEntry] = {}  # txid -> block of the active chain
         self._side: set[BlockEntry] = set()  # blocks outside the active chain
         self._headers: set[str] = set()  # good headers that came with contents of other blocks
-        block = genesis_block(params)
+        block = self.rules.genesis()
         genesis = BlockEntry(block.header, block, None, 0, 0)
         self.entries: dict[str, BlockEntry] = {}
         self._put(genesis)
@@ -78,8 +77,12 @@ class ChainState:
     @property
     def script_rules(self) -> Flags:
         """The rules for scripts in the next block."""
-        dynafed = self.deployments.dynafed_active(self.tip)
-        return CONSENSUS | Flags.RANGEPROOF if dynafed else CONSENSUS
+        return self.rules.script_rules(self.tip)
+
+    @property
+    def deployments(self) -> Deployments:
+        """The rule changes of the chain and their states."""
+        return self.rules.deployments
 
     def contains(self, entry: BlockEntry) -> bool:
         """Whether a block is part of the active chain."""
@@ -90,15 +93,12 @@ class ChainState:
 
         ``now`` is the node's clock in seconds. Raises Rejection when the block cannot be stored at all.
         """
-        rules.check_proof(block.header, self.params)
-        rules.check_block(block)
         known = self.entries.get(block.hash)
+        self.rules.check_arrival(block, known, now)
         if known is not None:
-            if known.failed:
-                raise Rejection("duplicate-invalid")
             return Change()
         parent = self._parent(block)
-        rules.check_header(block.header, parent, self.params, self.deployments, now)
+        self.rules.check_header(block.header, parent, now)
         entry = BlockEntry(block.header, block, parent, parent.height + 1, len(self.entries))
         self._store(entry, parent)
         change = Change(entry)
@@ -107,10 +107,10 @@ class ChainState:
 
     def check_proposal(self, block: ParsedBlock, now: float) -> None:
         """Check an unsigned block on top of the tip as testproposedblock does. Raises Rejection."""
-        rules.check_header(block.header, self.tip, self.params, self.deployments, now)
-        rules.check_block(block)
-        rules.check_contents(block, self.tip)
-        connect_block(block, self.tip, self.coins, self.script_rules, self._cache)
+        self.rules.check_header(block.header, self.tip, now)
+        self.rules.check_block(block)
+        self.rules.check_contents(block, self.tip)
+        connect_block(block, self.tip, self.coins, self.rules, self._cache)
 
     def knows(self, block_hash: str) -> bool:
         """Whether a block's header was accepted before, be the block good or not."""
@@ -144,7 +144,7 @@ class ChainState:
     def _parent(self, block: ParsedBlock) -> BlockEntry:
         parent = self.entries.get(block.header.previous)
         if parent is None:
-            raise Rejection("prev-blk-not-found")
+            raise Rejection(self.rules.missing_parent)
         if parent.failed:
             raise Rejection("bad-prevblk")
         return parent
@@ -152,7 +152,7 @@ class ChainState:
     def _store(self, entry: BlockEntry, parent: BlockEntry) -> None:
         """Put a block with a good header into the tree; with bad contents it stays there as failed."""
         try:
-            rules.check_contents(entry.block, parent)
+            self.rules.check_contents(entry.block, parent)
         except Rejection as rejection:
             if rejection.mutated:
                 self._headers.add(entry.hash)  # the right contents may still come
@@ -183,7 +183,7 @@ class ChainState:
     def _connect(self, path: Iterable[BlockEntry], change: Change) -> None:
         for entry in path:
             try:
-                view, undo = connect_block(entry.block, self.tip, self.coins, self.script_rules, self._cache)
+                view, undo = connect_block(entry.block, self.tip, self.coins, self.rules, self._cache)
             except Rejection as rejection:
                 self._fail(entry)
                 if entry is change.entry:

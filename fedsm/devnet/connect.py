@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fedsm.chains.header import display_hash
-from fedsm.devnet.amounts import MOST_MONEY, check_amounts
+from fedsm.devnet.amounts import MOST_MONEY
 from fedsm.devnet.checkers import InputChecker
 from fedsm.devnet.coins import CoinView, Undo, new_coins
 from fedsm.devnet.encoding import SEQUENCE_DISABLED, STANDARD, Flags, ScriptFailure
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from fedsm.chains.transaction import Transaction, TxInput
     from fedsm.devnet.block import ParsedBlock
+    from fedsm.devnet.chain_rules import ChainRules
     from fedsm.devnet.coins import Coin, CoinSource
     from fedsm.devnet.index import BlockEntry
 
-COINBASE_MATURITY = 100
 MOST_CACHED = 200_000
 SEQUENCE_IN_TIME = 1 << 22
 SEQUENCE_MASK = 0xFFFF
@@ -45,7 +45,7 @@ class ScriptCache:
         self._passed.add((transaction.wtxid, flags))
 
 
-def check_inputs(transaction: Transaction, coins: CoinSource, height: int) -> list[Coin]:
+def check_inputs(transaction: Transaction, coins: CoinSource, height: int, rules: ChainRules) -> list[Coin]:
     """The coins that a transaction spends in a block at ``height``; amounts and maturity are checked."""
     if any(spending.is_pegin for spending in transaction.inputs):
         raise Rejection("bad-pegin-witness", "this chain has no parent to peg in from")
@@ -54,10 +54,10 @@ def check_inputs(transaction: Transaction, coins: CoinSource, height: int) -> li
     if len(spent) != len(found):
         raise Rejection("bad-txns-inputs-missingorspent", "CheckTxInputs: inputs missing/spent")
     for coin in spent:
-        if coin.coinbase and height - coin.height < COINBASE_MATURITY:
+        if coin.coinbase and height - coin.height < rules.maturity:
             detail = f"tried to spend coinbase at depth {height - coin.height}"
             raise Rejection("bad-txns-premature-spend-of-coinbase", detail)
-    check_amounts(transaction, spent)
+    rules.check_amounts(transaction, spent)
     return spent
 
 
@@ -106,15 +106,15 @@ def check_relative_locks(transaction: Transaction, spent: Sequence[Coin], tip: B
 
 
 def connect_block(
-    block: ParsedBlock, tip: BlockEntry, coins: CoinSource, flags: Flags, cache: ScriptCache
+    block: ParsedBlock, tip: BlockEntry, coins: CoinSource, rules: ChainRules, cache: ScriptCache
 ) -> tuple[CoinView, Undo]:
     """Apply a block to the coins of ``tip``, checking every rule that needs them. Raises Rejection.
-
-    ``flags`` are the script rules of the block.
 
     Returns the changed coins, which are the caller's to keep or drop, and what takes the block back.
     """
     height, view, undo = tip.height + 1, CoinView(coins), Undo()
+    flags = rules.script_rules(tip)
+    rules.check_coinbase(block.transactions[0])
     if any(
         coins.get(outpoint) for transaction in block.transactions for outpoint, _ in new_coins(transaction, height)
     ):
@@ -122,7 +122,7 @@ def connect_block(
     fees: Counter[bytes] = Counter()
     for transaction in block.transactions:
         if not transaction.is_coinbase:
-            spent = check_inputs(transaction, view, height)
+            spent = check_inputs(transaction, view, height, rules)
             if not check_relative_locks(transaction, spent, tip):
                 detail = f"contains a non-BIP68-final transaction {display_hash(transaction.txid)}"
                 raise Rejection("bad-txns-nonfinal", detail)

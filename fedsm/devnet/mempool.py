@@ -162,7 +162,7 @@ class Mempool:
                 raise Rejection("txn-already-known")
             raise Rejection("bad-txns-inputs-missingorspent")
         height = self.chain.tip.height + 1
-        coins = connect.check_inputs(transaction, self, height)
+        coins = connect.check_inputs(transaction, self, height, self.chain.rules)
         if not connect.check_relative_locks(transaction, coins, self.chain.tip):
             raise Rejection("non-BIP68-final")
         return coins

@@ -4,7 +4,7 @@
         devnet.services[0].url, devnet.services[0].credentials
         devnet.partition([0], [1, 2])
 
-The nodes speak the JSON-RPC of Elements Core 28.99 as far as a block-signing daemon needs it.
+The nodes speak the JSON-RPC of Elements Core 28.99, or of Ocean 2.1.1.1, as far as a block-signing daemon needs it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from fedsm.demo.ports import free_ports
 from fedsm.devnet.connect import ScriptCache
 from fedsm.devnet.gossip import Network
 from fedsm.devnet.node import Node
+from fedsm.devnet.ocean.node import OceanNode
+from fedsm.devnet.ocean.params import OceanParams
 from fedsm.devnet.params import ChainParams, federation_params
 from fedsm.devnet.rpc_server import HOST
 from fedsm.devnet.service import NodeService, RpcSettings
@@ -36,7 +38,8 @@ class Devnet:
     ``federation`` is the block-signing multisig, for a chain with sensible defaults (``dynafed`` chooses its
     form), or complete ChainParams. With a ``datadir`` blocks are kept in ``<datadir>/node-<i>/<chain>/`` and a
     later Devnet goes on with them; else they live in memory and only cookies lie in a temporary directory.
-    Node i serves RPC on ``base_port`` + i, or on free ports when ``base_port`` is 0.
+    Node i serves RPC on ``base_port`` + i, or on free ports when ``base_port`` is 0. With OceanParams the nodes are
+    Ocean's; ``rescan`` then has them look through blocks that are there already, as -rescan does.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Devnet:
         rpc: RpcSettings | None = None,
         transaction_delay_s: float = 0.0,
         require_standard: bool = True,
+        rescan: bool = True,
     ) -> None:
         if nodes < 1:
             raise ValueError("a devnet needs at least one node")
@@ -63,6 +67,7 @@ class Devnet:
         self._base_port = base_port
         self._rpc = rpc or RpcSettings()
         self._require_standard = require_standard
+        self._rescan = rescan
         self._cache = ScriptCache()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
@@ -99,11 +104,13 @@ class Devnet:
             self._temporary = None
 
     def restart(self, number: int) -> NodeService:
-        """Stop a node and start it again on the same port; it keeps its blocks and waiting transactions."""
+        """Stop a node and start it again on the same port; it keeps its blocks, waiting transactions and wallet."""
         old = self.services[number]
         port = old.port
         old.stop()
         node = self._node(number)
+        if isinstance(node, OceanNode) and isinstance(old.node, OceanNode):
+            node.wallet = old.node.wallet
         if self._datadir is None:
             entries = sorted(old.node.chain.entries.values(), key=lambda entry: entry.sequence)
             waiting = [entry.transaction for entry in old.node.mempool.in_order()]
@@ -140,6 +147,9 @@ class Devnet:
         store = None
         if self._datadir is not None:
             store = BlockStore(self._directory(number), self.params)
+        if isinstance(self.params, OceanParams):
+            wallet = None if store is None else self._directory(number) / "wallet.json"
+            return OceanNode(number, self.params, self._cache, store=store, wallet_file=wallet, rescan=self._rescan)
         return Node(number, self.params, self._cache, store=store, require_standard=self._require_standard)
 
     def _service(self, node: Node, port: int) -> NodeService:

@@ -61,7 +61,7 @@ class Node:
         self.tip_changed = threading.Condition(self.lock)
         self.clock = NodeClock()
         self.chain = ChainState(params, cache)
-        self.mempool = Mempool(self.chain, cache, require_standard=require_standard)
+        self.mempool = self._new_mempool(cache, require_standard=require_standard)
         self.relay: Relay | None = None
         self.stopping = False
         self.last_template: Template | None = None
@@ -77,6 +77,9 @@ class Node:
             self.chain.accept(block, float("inf"))
         for transaction in transactions:
             self.mempool.offer(transaction, self.clock.now())
+
+    def _new_mempool(self, cache: ScriptCache, *, require_standard: bool) -> Mempool:
+        return Mempool(self.chain, cache, require_standard=require_standard)
 
     @property
     def downloading(self) -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import wallycore as wally
 
 from fedsm.chains.transaction import explicit_value, parse_transaction
-from fedsm.devnet.connect import COINBASE_MATURITY
 from fedsm.devnet.rejection import Rejection
 
 if TYPE_CHECKING:
@@ -86,7 +85,11 @@ def next_payments(node: Node, number: int) -> list[Transaction]:
     own = [item for item in free if item[1].output.script == SCRIPT and _worth(item[1]) > 2 * FEE]
     if len(own) >= number:
         return [_pay(*item) for item in own[:number]]
-    sources = [item for item in free if item[1].output.script == OP_TRUE and _is_ripe(item[1], height)]
+    sources = [
+        item
+        for item in free
+        if item[1].output.script == OP_TRUE and _is_ripe(item[1], height, node.chain.rules.maturity)
+    ]
     richest = max(sources, key=lambda item: _worth(item[1]), default=None)
     needed = (number + SPARE) * (OUTPUT_VALUE + FEE_PER_OUTPUT) + 2 * FEE
     if richest is None or _worth(richest[1]) < needed:
@@ -98,8 +101,8 @@ def _worth(coin: Coin) -> int:
     return coin.output.satoshi or 0
 
 
-def _is_ripe(coin: Coin, height: int) -> bool:
-    return not coin.coinbase or height + 1 - coin.height >= COINBASE_MATURITY
+def _is_ripe(coin: Coin, height: int, maturity: int) -> bool:
+    return not coin.coinbase or height + 1 - coin.height >= maturity
 
 
 def _split(outpoint: bytes, coin: Coin, number: int) -> Transaction:

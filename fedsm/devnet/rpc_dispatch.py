@@ -40,18 +40,29 @@ _WALLETS = Registry()
 
 
 class Dispatcher:
-    """Runs requests on one node. ``wallet_support`` False is a node with -disablewallet."""
+    """Runs requests on one node. ``wallet_support`` False is a node with -disablewallet.
+
+    ``no_object`` is what a node says to a request that is JSON but neither an object nor a list.
+    """
+
+    no_object = "Top-level object parse error"
 
     def __init__(self, context: Context, *, wallet_support: bool = True) -> None:
         self.context = context
         self.wallet_support = wallet_support
-        modules = (rpc_blockchain, rpc_control, rpc_mempool, rpc_mining, rpc_network, rpc_util)
-        registries = [module.REGISTRY for module in modules] + ([_WALLETS] if wallet_support else [])
-        self.methods = {method.name: method for registry in registries for method in registry.methods}
+        self.methods = {method.name: method for registry in self._registries() for method in registry.methods}
         help_method = Method(
             "help", HELP_USAGE, "All commands, or one.", (Parameter("command", "string", False),), self._help
         )
         self.methods[help_method.name] = help_method
+
+    def _registries(self) -> list[Registry]:
+        modules = (rpc_blockchain, rpc_control, rpc_mempool, rpc_mining, rpc_network, rpc_util)
+        return [module.REGISTRY for module in modules] + ([_WALLETS] if self.wallet_support else [])
+
+    def _read(self, request: Any) -> Any:
+        """One request as it came, before it is looked at."""
+        return request
 
     def serves(self, path: str) -> bool:
         """Whether requests may be posted to ``path``."""
@@ -64,9 +75,10 @@ class Dispatcher:
         except (ValueError, RecursionError):
             return _failure(RpcError(PARSE_ERROR, "Parse error"), {"id": None})
         if isinstance(request, list):
-            return self._answer_batch(path, request)
+            return self._answer_batch(path, [self._read(single) for single in request])
         if not isinstance(request, dict):
-            return _failure(RpcError(PARSE_ERROR, "Top-level object parse error"), {"id": None})
+            return _failure(RpcError(PARSE_ERROR, self.no_object), {"id": None})
+        request = self._read(request)
         try:
             reply = self._run(path, request)
         except RpcError as error:

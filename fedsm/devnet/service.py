@@ -8,6 +8,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fedsm.devnet.ocean.dispatch import OceanDispatcher
+from fedsm.devnet.ocean.params import OceanParams
 from fedsm.devnet.rpc_base import Context
 from fedsm.devnet.rpc_dispatch import Dispatcher
 from fedsm.devnet.rpc_server import HOST, RpcServer, WorkQueue
@@ -56,7 +58,7 @@ class NodeService:
         self._secret = _secret(settings)
         context = Context(node, network, directory, addresses, self._stop_soon, [])
         self.server = RpcServer(
-            Dispatcher(context, wallet_support=settings.wallet_support),
+            dispatcher_of(context, wallet_support=settings.wallet_support),
             self._secret,
             port=port,
             queue=WorkQueue(settings.threads, settings.work_queue),
@@ -106,6 +108,12 @@ class NodeService:
     def _stop_soon(self) -> None:
         """Stop in a thread of its own, so that the RPC that asked for it gets its answer."""
         threading.Thread(target=self.stop, daemon=True).start()
+
+
+def dispatcher_of(context: Context, *, wallet_support: bool) -> Dispatcher:
+    """What answers the requests to a node of this kind of chain."""
+    kind = OceanDispatcher if isinstance(context.node.params, OceanParams) else Dispatcher
+    return kind(context, wallet_support=wallet_support)
 
 
 def _secret(settings: RpcSettings) -> str:

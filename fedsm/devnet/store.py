@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fedsm.chains.header import internal_hash
 from fedsm.chains.transaction import Transaction, parse_transaction
 from fedsm.devnet.block import ParsedBlock, read_block
-from fedsm.devnet.genesis import genesis_block
+from fedsm.devnet.flavours import rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ class BlockStore:
         self._blocks = directory / "blocks.dat"
         self._transactions = directory / "mempool.hex"
         self._layout = params.layout
-        self._genesis = internal_hash(genesis_block(params).hash)
+        self._genesis = internal_hash(rules_of(params).genesis().hash)
 
     def load(self) -> list[ParsedBlock]:
         """All stored blocks. Raises StoreError when the file belongs to another chain."""

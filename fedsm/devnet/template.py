@@ -58,7 +58,7 @@ def new_block(
     transactions = (_coinbase(chain, chosen, commitments), *chosen)
     root, _ = merkle_root([transaction.txid for transaction in transactions])
     header = replace(draft, merkle_root=display_hash(root))
-    rules.check_header(header, chain.tip, chain.params, chain.deployments, now)
+    chain.rules.check_header(header, chain.tip, now)
     return Template(ParsedBlock(header, transactions), weight + sum(transaction.weight for transaction in chosen))
 
 
