@@ -42,6 +42,13 @@ from states.quorum import Quorum, default_vote_quorum
     help="Embedded chain, or real nodes ($ELEMENTSD or elementsd on PATH).",
 )
 @click.option(
+    "--flavour",
+    type=click.Choice(["elements", "ocean"]),
+    default="elements",
+    show_default=True,
+    help="Kind of the embedded chain.",
+)
+@click.option(
     "--transport",
     type=click.Choice(get_args(LinkKind)),
     default="zmq",
@@ -60,6 +67,7 @@ def demo(
     blocktime: float,
     seed: str,
     node: str,
+    flavour: str,
     transport: LinkKind,
     kafka: str | None,
     dynafed: bool,
@@ -81,8 +89,7 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="fedsm-demo-") as temporary:
         directory = workdir or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
-        kind = DevnetNodes if node == "devnet" else ElementsNodes
-        nodes: Nodes = kind(multisig, directory / "nodes", dynafed=dynafed)
+        nodes = _nodes(node, flavour, multisig, directory / "nodes", dynafed=dynafed)
         try:
             with _broker(transport, kafka, directory) as broker:
                 links = Links(transport, members, broker)
@@ -93,6 +100,14 @@ def demo(
     if as_json:
         click.echo(json.dumps(verdict.as_dict()))
     sys.exit(0 if verdict.ok else 1)
+
+
+def _nodes(node: str, flavour: str, multisig: Multisig, directory: Path, *, dynafed: bool) -> Nodes:
+    if node == "devnet":
+        return DevnetNodes(multisig, directory, dynafed=dynafed, flavour=flavour)
+    if flavour == "ocean":
+        raise FedsmError("--flavour ocean goes with --node devnet")
+    return ElementsNodes(multisig, directory, dynafed=dynafed)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""fedsm devnet: the embedded chain, a few loopback nodes that answer like Elements Core."""
+"""fedsm devnet: the embedded chain, a few loopback nodes that answer like Elements Core or Ocean."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import click
 from fedsm.ceremony.chain import params_of
 from fedsm.chains.script import Multisig, ScriptError, parse_multisig
 from fedsm.devnet.network import Devnet
+from fedsm.devnet.ocean.node import OceanNode
+from fedsm.devnet.ocean.params import ocean_params
 from fedsm.devnet.params import FREE_COINS, federation_params
 from fedsm.devnet.payments import Payments
 from fedsm.devnet.service import RpcSettings
@@ -25,13 +27,22 @@ from signers.base import SignerError
 from signers.software import SoftwareSigner, generate_key, load_key, write_key_file
 
 if TYPE_CHECKING:
+    from fedsm.devnet.params import ChainParams
     from fedsm.devnet.service import NodeService
 
 WIF_PREFIX = 239
 MOST_NODES = 50
+ELEMENTS_CHAIN, OCEAN_CHAIN = "fedsmdev", "fedsmocean"
 
 
 @click.command()
+@click.option(
+    "--flavour",
+    type=click.Choice(["elements", "ocean"]),
+    default="elements",
+    show_default=True,
+    help="Whose nodes these are like.",
+)
 @click.option("--members", type=click.IntRange(1, 15), default=5, show_default=True, help="N, without a script.")
 @click.option("--threshold", type=click.IntRange(1, 15), default=3, show_default=True, help="M, without a script.")
 @click.option("--signblockscript", metavar="HEX", help="Bare M-of-N block-signing script, instead of new keys.")
@@ -49,16 +60,20 @@ MOST_NODES = 50
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep blocks, cookies and member keys here and go on from them.",
 )
+@click.option("--chain", help="Name of the chain; part of its genesis block.  [default: fedsmdev, or fedsmocean]")
 @click.option(
-    "--chain", default="fedsmdev", show_default=True, help="Name of the chain; part of its genesis block."
+    "--dynafed/--no-dynafed", default=True, show_default=True, help="Elements: form of the blocks, from block 1 on."
 )
 @click.option(
-    "--dynafed/--no-dynafed", default=True, show_default=True, help="Form of the blocks, from block 1 on."
+    "--epoch-length",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Elements: blocks per dynafed epoch.",
 )
 @click.option(
-    "--epoch-length", type=click.IntRange(1), default=10, show_default=True, help="Blocks per dynafed epoch."
+    "--max-block-sig-size", type=click.IntRange(0), help="Elements: bytes; default: the federation's worst case."
 )
-@click.option("--max-block-sig-size", type=click.IntRange(0), help="Bytes; default: the federation's worst case.")
 @click.option(
     "--initial-free-coins",
     type=click.IntRange(0, FREE_COINS),
@@ -70,6 +85,7 @@ MOST_NODES = 50
 @click.option("--rpcpassword", help="RPC password of all nodes; without one each makes a .cookie file.")
 @click.option("--json", "as_json", is_flag=True, help="Describe the nodes in one JSON object on standard output.")
 def devnet(
+    flavour: str,
     members: int,
     threshold: int,
     signblockscript: str | None,
@@ -77,7 +93,7 @@ def devnet(
     nodes: int | None,
     base_port: int,
     datadir: Path | None,
-    chain: str,
+    chain: str | None,
     dynafed: bool,
     epoch_length: int,
     max_block_sig_size: int | None,
@@ -89,14 +105,17 @@ def devnet(
 ) -> None:
     """Run nodes of a small chain until interrupted.
 
-    They speak the JSON-RPC of Elements Core, so that daemons can be tried without it. Nobody signs blocks by
-    itself here: that is the daemons' work. Without --signblockscript keys are made, one file per member, and
-    kept with --datadir.
+    They speak the JSON-RPC of Elements Core or of Ocean, so that daemons can be tried without them. Nobody signs
+    blocks by itself here: that is the daemons' work. Without --signblockscript keys are made, one file per
+    member, and kept with --datadir. The wallet of an Ocean node holds the key of its member, if keys are made.
     """
     with ExitStack() as stack:
         directory = datadir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedsm-devnet-")))
         directory.mkdir(parents=True, exist_ok=True)
         keys: list[Path] = []
+        if federation is not None and flavour == "ocean":
+            raise FedsmError("--federation describes a new Elements chain: use --flavour elements")
+        params: ChainParams
         if federation is not None:
             file = load(federation)
             multisig, params = file.multisig, params_of(file)
@@ -105,14 +124,17 @@ def devnet(
                 multisig, keys = _own_federation(directory, members, threshold)
             else:
                 multisig = _given_federation(signblockscript)
-            params = federation_params(
-                multisig,
-                dynafed=dynafed,
-                chain=chain,
-                initial_free_coins=initial_free_coins,
-                max_block_sig_size=max_block_sig_size,
-                epoch_length=epoch_length,
-            )
+            if flavour == "ocean":
+                params = ocean_params(multisig, chain=chain or OCEAN_CHAIN, initial_free_coins=initial_free_coins)
+            else:
+                params = federation_params(
+                    multisig,
+                    dynafed=dynafed,
+                    chain=chain or ELEMENTS_CHAIN,
+                    initial_free_coins=initial_free_coins,
+                    max_block_sig_size=max_block_sig_size,
+                    epoch_length=epoch_length,
+                )
         network = Devnet(
             nodes or multisig.n,
             params,
@@ -122,6 +144,7 @@ def devnet(
         )
         ended = _end_on_signal()
         _start(network)
+        _fill_wallets(network, keys)
         stack.callback(network.stop)
         if transactions:
             payments = Payments(network, transactions)
@@ -148,6 +171,13 @@ def _given_federation(script: str) -> Multisig:
         return parse_multisig(bytes.fromhex(script))
     except ValueError as error:
         raise FedsmError(f"--signblockscript: {error}") from None
+
+
+def _fill_wallets(network: Devnet, keys: list[Path]) -> None:
+    """Give each member's key to the wallet of the member's node, if it has one."""
+    for service, path in zip(network.services, keys, strict=False):
+        if isinstance(service.node, OceanNode):
+            service.node.wallet.import_key(load_key(path), "member")
 
 
 def _end_on_signal() -> threading.Event:

@@ -57,12 +57,14 @@ class DevnetNodes:
         dynafed: bool,
         chain: str = CHAIN_NAME,
         transactions: int = 0,
+        flavour: str = "elements",
     ) -> None:
         self._command = [
             *(sys.executable, "-m", "fedsm", "devnet", "--json"),
             *("--signblockscript", multisig.script.hex()),
             *("--datadir", str(directory)),
             *("--chain", chain),
+            *("--flavour", flavour),
             *("--transactions", str(transactions)),
             "--dynafed" if dynafed else "--no-dynafed",
         ]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import wallycore as wally
 
 from fedsm.chains.transaction import explicit_value, parse_transaction
+from fedsm.devnet.ocean import payments as ocean
+from fedsm.devnet.ocean.params import OceanParams
 from fedsm.devnet.rejection import Rejection
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Payments:
     def __init__(self, devnet: Devnet, per_block: int) -> None:
         self._devnet = devnet
         self._per_block = per_block
+        self._next = ocean.next_payments if isinstance(devnet.params, OceanParams) else next_payments
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="payments", daemon=True)
 
@@ -56,7 +59,7 @@ class Payments:
             if node.chain.tip is not tip:
                 with node.lock:
                     tip = node.chain.tip
-                    transactions = next_payments(node, self._per_block)
+                    transactions = self._next(node, self._per_block)
                 self._send(transactions, tip.height)
             node.wait(lambda entry, known=tip: entry is not known, WAIT_MS)  # type: ignore[misc]
             node = self._node(0)  # another one after a restart

@@ -12,12 +12,25 @@ from tests.integration.federation import Federation
 
 
 @pytest.fixture(
-    params=["devnet", pytest.param("elementsd", marks=pytest.mark.elementsd)],
+    params=["devnet", "ocean", pytest.param("elementsd", marks=pytest.mark.elementsd)],
 )
 def kind(request: pytest.FixtureRequest) -> str:
     if request.param == "elementsd" and find_elementsd() is None:
         pytest.skip("no real node: put elementsd on PATH or name it in $ELEMENTSD")
     return str(request.param)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the repetitions on Ocean of what does not depend on the kind of chain (marker one_chain)."""
+    repeated = [item for item in items if _kind_of(item) == "ocean" and item.get_closest_marker("one_chain")]
+    if repeated:
+        config.hook.pytest_deselected(items=repeated)
+        items[:] = [item for item in items if item not in repeated]
+
+
+def _kind_of(item: pytest.Item) -> str | None:
+    call = getattr(item, "callspec", None)
+    return None if call is None else call.params.get("kind")
 
 
 @pytest.fixture

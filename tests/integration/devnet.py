@@ -7,7 +7,8 @@ from pathlib import Path
 from fedsm.chains.script import Multisig
 from fedsm.demo.nodes import CHAIN_NAME, NodeAddress
 from fedsm.devnet.network import Devnet
-from fedsm.devnet.params import federation_params
+from fedsm.devnet.ocean.params import ocean_params
+from fedsm.devnet.params import ChainParams, federation_params
 
 
 class TestDevnet:
@@ -15,9 +16,19 @@ class TestDevnet:
 
     __test__ = False
 
-    def __init__(self, multisig: Multisig, directory: Path, *, dynafed: bool, chain: str = CHAIN_NAME) -> None:
+    def __init__(
+        self,
+        multisig: Multisig,
+        directory: Path,
+        *,
+        dynafed: bool,
+        chain: str = CHAIN_NAME,
+        flavour: str = "elements",
+    ) -> None:
         directory.mkdir(parents=True)
-        params = federation_params(multisig, dynafed=dynafed, chain=chain)
+        params: ChainParams = federation_params(multisig, dynafed=dynafed, chain=chain)
+        if flavour == "ocean":
+            params = ocean_params(multisig, chain=chain)
         self._devnet = Devnet(multisig.n, params, datadir=directory)
         self.addresses: list[NodeAddress] = []
 

@@ -58,8 +58,12 @@ class Federation:
         self.links = links or Links("zmq", members)
         self.http_ports = free_ports(members) if http else None
         node_directory = directory / "nodes"
-        node_kind = TestDevnet if kind == "devnet" else ElementsNodes
-        self.nodes = node_kind(self.multisig, node_directory, dynafed=dynafed, chain=chain)
+        self.nodes: TestDevnet | ElementsNodes
+        if kind == "elementsd":
+            self.nodes = ElementsNodes(self.multisig, node_directory, dynafed=dynafed, chain=chain)
+        else:
+            flavour = "ocean" if kind == "ocean" else "elements"
+            self.nodes = TestDevnet(self.multisig, node_directory, dynafed=dynafed, chain=chain, flavour=flavour)
 
     def __enter__(self) -> Federation:
         self.nodes.start()

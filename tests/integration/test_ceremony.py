@@ -131,6 +131,7 @@ NODES: dict[str, Callable[[list[Machine], FederationFile, ExitStack, Path], None
 }
 
 
+@pytest.mark.one_chain
 def test_five_machines_make_blocks(tmp_path: Path, kind: str) -> None:
     base = consecutive_ports(5)
     ports = free_ports(15)

@@ -6,6 +6,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from fedsm.chains.header import parse_block
 from states.messages import BlockSignature, Precommit, Prevote, Proposal, QuorumProof
@@ -88,7 +89,9 @@ def test_proposals_by_the_wrong_member_or_for_the_wrong_height_or_unsound_are_no
             end = fed.height(0) + 12
             while fed.height(0) < end:
                 height = fed.height(0) + 1
-                block = parse_block(bytes.fromhex(fed.rpcs[LIAR].call("getnewblockhex", [0, None, ["66616c7365"]])))
+                block = parse_block(bytes.fromhex(fed.rpcs[LIAR].call("getnewblockhex", [0])))
+                header = replace(block.header, version=block.header.version | 2)  # no honest node's block
+                block = replace(block, header=header)
                 unsound = bytearray(block.serialize())
                 unsound[40] ^= 1  # the merkle root
                 for data in (block.serialize(), bytes(unsound)):

@@ -14,7 +14,9 @@ from tests.integration.federation import Federation, wait_until
 Make = Callable[..., Federation]
 
 
-@pytest.mark.parametrize("dynafed", [False, True], ids=["legacy", "dynafed"])
+@pytest.mark.parametrize(
+    "dynafed", [False, pytest.param(True, marks=pytest.mark.one_chain)], ids=["legacy", "dynafed"]
+)
 def test_blocks_go_on_while_members_are_killed_restarted_and_stopped(federation: Make, dynafed: bool) -> None:
     with federation(dynafed=dynafed, interval_s=0.5) as fed:
         fed.cast.start()

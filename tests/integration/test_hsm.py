@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from fedsm.demo.cast import HsmMember
 from tests.hsm import LABEL, PIN, Shim, Tokens
 from tests.integration.federation import LIMIT_S, Federation, wait_until
@@ -15,6 +17,7 @@ Make = Callable[..., Federation]
 SLOW, REMOVED = 1, 3
 
 
+@pytest.mark.one_chain
 def test_two_of_five_members_sign_by_hsm_through_slowness_removal_and_return(
     federation: Make, tokens: Tokens, shim: Shim
 ) -> None:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import zmq
 
 from fedsm.demo.broker import Broker
@@ -29,6 +30,7 @@ def wait_links(fed: Federation, event: str, count: int = 1, *, broker: str) -> N
         assert fed.cast.wait_for(lambda m=member: logged(m) >= count, 60), f"member {member} logs no {event}"  # type: ignore[misc]
 
 
+@pytest.mark.one_chain
 def test_over_kafka_members_come_and_go_and_the_chain_goes_on(federation: Make, tmp_path: Path) -> None:
     with (
         kafka(tmp_path) as (address, prefix),
@@ -48,6 +50,7 @@ def test_over_kafka_members_come_and_go_and_the_chain_goes_on(federation: Make, 
         fed.check_chain()
 
 
+@pytest.mark.one_chain
 def test_the_loss_of_the_broker_and_then_of_all_direct_links_does_not_stop_the_chain(
     tmp_path: Path, kind: str
 ) -> None:
@@ -77,6 +80,7 @@ def test_the_loss_of_the_broker_and_then_of_all_direct_links_does_not_stop_the_c
                 assert all(line["member"] == member for line in fed.cast.lines(member, "link_down"))
 
 
+@pytest.mark.one_chain
 def test_over_curve_only_members_are_admitted_and_a_member_with_another_file_is_named(federation: Make) -> None:
     with federation(interval_s=0.5, links=Links("curve", 5)) as fed:
         file = fed.directory / "federation.toml"

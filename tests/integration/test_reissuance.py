@@ -80,6 +80,7 @@ def reissuing(federation: Callable[..., Federation]) -> Callable[..., Federation
     return make
 
 
+@pytest.mark.one_chain
 def test_two_assets_are_reissued_in_every_period_though_a_leader_dies(reissuing: Callable[..., Federation]) -> None:
     with reissuing(members=3, threshold=2, interval_s=0.5) as fed:
         treasury = Treasury(fed)

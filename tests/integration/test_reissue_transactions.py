@@ -43,6 +43,7 @@ def sign(draft: bytes, token: TokenCoin, fee_coin: FeeCoin, custody: Custody) ->
     return with_signatures(draft, signatures, custody)
 
 
+@pytest.mark.one_chain
 @pytest.mark.parametrize("script", ["p2wsh", "p2sh"])
 def test_an_asset_is_issued_to_the_federation_and_reissued_again_and_again(
     kind: str, script: ScriptKind, tmp_path: Path

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from fedsm.trace import Header, files_of, read, tables_digest
 from fedsm.version import __version__
 from tests.integration.federation import LIMIT_S, Federation
@@ -37,6 +39,7 @@ def height_without_its_proposer(fed: Federation, member: int) -> int:
     return heights()[0]
 
 
+@pytest.mark.one_chain
 def test_what_daemons_did_is_replayed_explained_drawn_and_made_a_test_of(federation: Make, tmp_path: Path) -> None:
     with federation(members=3, threshold=2, interval_s=0.5) as fed:
         fed.cast.start()

@@ -31,8 +31,7 @@ def test_a_transaction_with_op_return_data_is_confirmed_and_does_not_stop_the_ch
         rpc = fed.rpcs[0]
         genesis = rpc.call("getblock", [rpc.call("getblockhash", [0]), 2])
         free = genesis["tx"][1]
-        satoshi = int(free["vout"][0]["value"] * 100_000_000)
-        asset = rpc.call("getsidechaininfo")["pegged_asset"]
+        asset, satoshi = free["vout"][0]["asset"], int(free["vout"][0]["value"] * 100_000_000)
         txid = rpc.call("sendrawtransaction", [data_transaction(free["txid"], satoshi, asset)])
         fed.cast.start()
         wait_until(
