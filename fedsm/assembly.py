@@ -51,13 +51,15 @@ LEAST_TURN_MS, MOST_TURN_MS = 500, 10_000
 class Reissue:
     """Our part in a reissuance schedule. ``halt``: what is deferred ends the daemon.
 
-    ``address`` is the one that tokens must be sent to.
+    ``address`` is the one that tokens must be sent to. ``own_signer`` is there if the key is not the block-signing
+    one, and is to be closed.
     """
 
     service: ReissueService
     terms: ReissueTerms
     halt: bool
     address: str
+    own_signer: Signer | None = None
 
 
 @dataclass(frozen=True)
@@ -126,13 +128,14 @@ def open_reissue(config: ReissueConfig, rpc: RpcCaller, ground: Ground, member: 
     """Our part in a schedule. Raises ReissueError; ``passing`` when the node could not be asked."""
     if not isinstance(ground.chain, NodeChain):
         raise ReissueError("assets of this chain cannot be reissued")
-    signer = reissue_signer(config, ground.signer)
     schedule = open_schedule(config, rpc, ground.chain, ground.identity.genesis, ground.directory / BOOK_FILE)
+    signer = reissue_signer(config, ground.signer)  # last: nothing after it fails and leaves it open
     inflation, multisig = config.inflation, config.multisig
     service = ReissueService(schedule.strategy, multisig, schedule.rate, schedule.policy, ground.guard, signer)
     turn_ms = min(max(inflation.interval_ms // 2, LEAST_TURN_MS), MOST_TURN_MS)
     terms = ReissueTerms(member, ground.quorum.members, multisig.m, inflation.period, turn_ms)
-    return Reissue(service, terms, config.halt, schedule.address)
+    own_signer = None if signer is ground.signer else signer
+    return Reissue(service, terms, config.halt, schedule.address, own_signer)
 
 
 def _trace(config: DaemonConfig, ground: Ground, settings: Settings, clock: Clock, log: Logger) -> Trace:

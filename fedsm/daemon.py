@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -113,7 +113,11 @@ class Daemon:
                 bound_contextvars(member=self.config.member),  # for the lines of the transports
             ):
                 ground = Ground(chain, identity, federation, quorum, signer, guard, directory)
-                self._serve(replace(ground, reissue=self._reissue(ground, timed)))
+                reissue = self._reissue(ground, timed)
+                with ExitStack() as own:
+                    if reissue is not None and reissue.own_signer is not None:
+                        own.callback(reissue.own_signer.close)
+                    self._serve(replace(ground, reissue=reissue))
         except (GuardError, IdentityError, SignerError, TransportError) as error:
             raise FedsmError(str(error)) from None
         finally:

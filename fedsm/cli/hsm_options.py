@@ -12,6 +12,8 @@ import click
 from fedsm.cli.options import option
 from fedsm.hsm import HsmAccess, HsmSettings
 
+_TYPED_PIN = "fedsm.typed_pin"
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -51,8 +53,16 @@ def hsm_settings(given: dict[str, Any]) -> HsmSettings:
 
 
 def hsm_access(given: dict[str, Any]) -> HsmAccess:
-    """The key's place and PIN; the PIN is asked for on a terminal if it stands nowhere."""
-    return hsm_settings(given).access(prompt=ask_pin if sys.stdin.isatty() else None)
+    """The key's place and PIN; the PIN is asked for on a terminal, once, if it stands nowhere."""
+    return hsm_settings(given).access(prompt=_ask_once if sys.stdin.isatty() else None)
+
+
+def _ask_once() -> str:
+    """The PIN as typed, remembered for when a running daemon reads its configuration again."""
+    meta = click.get_current_context().meta
+    if _TYPED_PIN not in meta:
+        meta[_TYPED_PIN] = ask_pin()
+    return str(meta[_TYPED_PIN])
 
 
 def ask_pin(whose: str = "PIN of the token", *, confirm: bool = False) -> str:

@@ -53,7 +53,7 @@ def _plan(ctx: click.Context, /, *, as_json: bool, **given: Any) -> None:
     with _schedule(ctx, given) as schedule:
         plan = plan_of(schedule)
         missing = list(plan.missing)
-        if given["reissuanceprivkey"] or schedule.config.key_file is not None:
+        if given["reissuanceprivkey"] or schedule.config.key_file or schedule.config.hsm:
             missing += _key_trouble(schedule.config)
     if as_json:
         click.echo(msgspec.json.encode(msgspec.structs.replace(plan, missing=tuple(missing))))
@@ -65,7 +65,7 @@ def _plan(ctx: click.Context, /, *, as_json: bool, **given: Any) -> None:
 
 def _key_trouble(config: ReissueConfig) -> list[str]:
     try:
-        reissue_signer(config, None)
+        reissue_signer(config, None).close()
     except ReissueError as error:
         return [str(error)]
     return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -14,6 +15,8 @@ from typing import Any, Literal
 import msgspec
 
 from fedsm.chains.script import Multisig, parse_multisig
+from fedsm.errors import FedsmError
+from fedsm.hsm import LABEL_VARIABLE, HsmAccess, HsmSettings
 from fedsm.reissue.strategy import ReissueError
 from states.amounts import MAX_AMOUNT, AmountError, Inflation, parse_rate
 
@@ -33,6 +36,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keb
     destination: str | None = None
     script_type: Literal["p2wsh", "p2sh"] | None = None
     key_file: str | None = None
+    pkcs11_uri: str | None = None
     blinding_key_file: str | None = None
     fee_rate: int = DEFAULT_FEE_RATE
     max_fee: int = DEFAULT_MAX_FEE
@@ -44,7 +48,7 @@ class ReissueConfig:
     """A schedule, and what this member needs for its part in it.
 
     ``address`` is paid; ``multisig`` holds the tokens, as ``script_type`` (None: as the chain has it). ``key`` is
-    this member's secret in WIF or hex, else it is in ``key_file``, else the block-signing key is used.
+    this member's secret in WIF or hex, else it is in ``key_file`` or ``hsm``, else the block-signing key is used.
     ``assets``, ``max_rate``, ``max_amount`` (satoshi) and ``only_address`` are the operator's own limits. ``halt``:
     a deferred reissuance ends the daemon.
     """
@@ -54,6 +58,7 @@ class ReissueConfig:
     multisig: Multisig
     key: str | None = field(default=None, repr=False)
     key_file: Path | None = None
+    hsm: HsmAccess | None = None
     script_type: Literal["p2wsh", "p2sh"] | None = None
     blinding_key_file: Path | None = None
     fee_rate: int = DEFAULT_FEE_RATE
@@ -83,6 +88,7 @@ def configure_reissue(given: Mapping[str, Any], table: object, interval_ms: int)
         multisig=_script(_needed(given, "reissuancescript")),
         key=given["reissuanceprivkey"] or None,
         key_file=None if settings.key_file is None else Path(settings.key_file),
+        hsm=None if settings.pkcs11_uri is None else _hsm(settings.pkcs11_uri),
         script_type=settings.script_type,
         blinding_key_file=None if settings.blinding_key_file is None else Path(settings.blinding_key_file),
         fee_rate=_between(settings.fee_rate, "fee-rate", 0, 1_000_000),
@@ -94,6 +100,15 @@ def configure_reissue(given: Mapping[str, Any], table: object, interval_ms: int)
         only_address=settings.destination,
         halt=given["on_reissue_failure"] == "halt",
     )
+
+
+def _hsm(uri: str) -> HsmAccess:
+    """A reissuance key in an HSM. The old daemon's KEY_LABEL is not meant: it names the block-signing key."""
+    environ = {name: value for name, value in os.environ.items() if name != LABEL_VARIABLE}
+    try:
+        return HsmSettings(uri=uri).access(environ)
+    except FedsmError as error:
+        raise ReissueError(f"[{TABLE}] pkcs11-uri: {str(error).removeprefix('--pkcs11-uri: ')}") from None
 
 
 def default_blinding_key(multisig: Multisig) -> bytes:

@@ -17,7 +17,8 @@ from fedsm.reissue.elements import ElementsReissue
 from fedsm.reissue.judge import FeeLimits
 from fedsm.reissue.policy import Policy
 from fedsm.reissue.strategy import ReissueError
-from signers.base import BlockSigner, SignerError
+from signers.base import Signer, SignerError
+from signers.pkcs11 import Pkcs11Signer
 from signers.software import SoftwareSigner, load_key, parse_key
 from signers.wallet import WalletSigner
 from states.amounts import parse_rate
@@ -78,25 +79,36 @@ def _policy(rpc: RpcCaller, config: ReissueConfig) -> Policy:
     return Policy(config.assets, config.max_rate, config.max_amount, only)
 
 
-def reissue_signer(config: ReissueConfig, block_signer: BlockSigner | None) -> BlockSigner:
-    """This member's reissuance key: its own, or the block-signing key if that is in the script."""
+def reissue_signer(config: ReissueConfig, block_signer: Signer | None) -> Signer:
+    """This member's reissuance key: its own, or the block-signing key if that is in the script.
+
+    One of its own is to be closed by the caller.
+    """
     keys = config.multisig.public_keys
-    if config.key is None and config.key_file is None:
+    if config.key is None and config.key_file is None and config.hsm is None:
         usable = block_signer is not None and not isinstance(block_signer, WalletSigner)
         if usable and block_signer is not None and block_signer.public_key in keys:
             return block_signer
         raise ReissueError(
-            "no reissuance key: give --reissuanceprivkey, the variable FEDSM_REISSUANCEPRIVKEY or key-file in "
-            "[reissuance]; the block-signing key is not in the reissuance script"
+            "no reissuance key: give --reissuanceprivkey, the variable FEDSM_REISSUANCEPRIVKEY, or key-file or "
+            "pkcs11-uri in [reissuance]; the block-signing key is not in the reissuance script"
         )
-    try:
-        secret = load_key(config.key_file) if config.key is None else parse_key(config.key, "--reissuanceprivkey")
-        signer = SoftwareSigner(secret)
-    except SignerError as error:
-        raise ReissueError(error.message) from None
+    signer = _own_signer(config)
     if signer.public_key not in keys:
+        signer.close()
         raise ReissueError(f"the reissuance key {signer.public_key.hex()} is not in the reissuance script")
     return signer
+
+
+def _own_signer(config: ReissueConfig) -> Signer:
+    try:
+        if config.key is not None:
+            return SoftwareSigner(parse_key(config.key, "--reissuanceprivkey"))
+        if config.hsm is not None:
+            return Pkcs11Signer(config.hsm.place, config.hsm.pin)
+        return SoftwareSigner(load_key(config.key_file))
+    except SignerError as error:
+        raise ReissueError(error.message) from None
 
 
 def confidential_address(rpc: RpcCaller, custody: Custody) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -151,6 +156,32 @@ def test_list_tries_the_pin_on_no_token_but_the_one_that_is_meant(
     tokens.add("two")
     assert "shown if this token is named" in said(command, "list", "--pkcs11-module", shim.module)
     assert shim.calls("C_Login") == 0
+
+
+def test_without_a_pin_anywhere_a_terminal_is_asked_and_does_not_show_it(
+    command: CommandLine, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens.add("t")
+    key = said(command, "init", *TOKEN)
+    monkeypatch.delenv("FEDSM_PIN")
+    assert "asks for a PIN and there is none" in command.refusal("hsm", "pubkey")
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "fedsm", "hsm", "pubkey"],
+        stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while b"PIN of the token: " not in shown:
+        shown += os.read(ours, 1000)
+    os.write(ours, PIN.encode() + b"\n")
+    answer, _ = child.communicate(timeout=60)
+    assert answer.decode().strip() == key
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while more := os.read(ours, 1000):
+            shown += more
+    os.close(ours)
+    assert PIN.encode() not in shown
 
 
 def test_multisig_makes_the_script_of_the_members_keys(command: CommandLine, tokens: Tokens) -> None:

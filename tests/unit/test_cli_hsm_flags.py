@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
 import pytest
 
+from fedsm.cli import hsm_options
 from fedsm.hsm import HsmAccess
 from signers.pkcs11_place import KeyPlace
 from tests.unit.cli_runner import NODES, CommandLine
 
 MINIMAL = ("--id", "1", "--nodes", NODES)
+NAMES = ["pkcs11_uri", "pkcs11_module", "pkcs11_token", "pkcs11_serial", "pkcs11_key", "pkcs11_key_id", "pin_file"]
 OLD = {"PKCS11_LIB": "/usr/lib/p11.so", "USER_PIN": "1234", "KEY_LABEL": "block"}
 
 
@@ -92,3 +96,18 @@ def test_what_does_not_fit_is_refused_by_name(command: CommandLine, arguments: t
 
 def test_no_option_takes_a_pin(command: CommandLine) -> None:
     assert "No such option" in command.usage(*MINIMAL, "--pin", "1234")
+
+
+def test_a_typed_pin_is_asked_for_once_though_the_configuration_is_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = iter(["typed"])
+    monkeypatch.setattr(hsm_options, "ask_pin", lambda: next(asked))
+    monkeypatch.setattr(hsm_options.sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.delenv("FEDSM_PIN", raising=False)
+    monkeypatch.delenv("USER_PIN", raising=False)
+    given = dict.fromkeys(NAMES) | {"pkcs11_module": "/p11.so", "allow_extractable": False}
+    with click.Context(click.Command("group")) as group:
+        for _ in range(2):
+            with click.Context(click.Command("run"), parent=group):
+                assert hsm_options.hsm_access(given).pin == "typed"
