@@ -22,6 +22,7 @@ from fedsm.observe.station import About, Station
 from fedsm.pace import timeouts_for
 from fedsm.peers import Peers
 from fedsm.reissue.config import ReissueConfig
+from fedsm.reissue.curve import supply_curves
 from fedsm.reissue.service import ReissueService
 from fedsm.reissue.setup import BOOK_FILE, open_schedule, reissue_signer
 from fedsm.reissue.strategy import ReissueError
@@ -102,7 +103,10 @@ def assemble(config: DaemonConfig, ground: Ground, log: Logger, station: Station
     terms = None if reissue is None else reissue.terms
     core = Round(Settings(config.member, ground.quorum, schedule, timeouts, terms))
     peers = Peers(config.member, __version__, digest, log)
-    about = About(ground.identity, ground.signer.public_key, digest, intake.refused)
+    book = ground.directory / BOOK_FILE
+    about = About(
+        ground.identity, ground.signer.public_key, digest, intake.refused, lambda: supply_curves(book)
+    )
     parts = Parts(
         core=core,
         node=NodeService(ground.chain, policy_of(config), clock),

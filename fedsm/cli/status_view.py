@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fedsm.observe.status import Block, Member, Status
+from fedsm.observe.status import Block, Member, ReissuanceStatus, Status
 
 SHOWN_BLOCKS = 8
 SHOWN_NOTICES = 5
@@ -23,6 +23,8 @@ def view(status: Status) -> RenderableType:
         parts += [_round(status)]
     if status.peers:
         parts += [_members(status), _blocks(status)]
+    if status.reissuance is not None:
+        parts.append(_reissuance(status.reissuance))
     parts += [*_failures(status), *_notices(status)]
     return Group(*parts)
 
@@ -88,6 +90,11 @@ def _block(block: Block) -> Iterator[str]:
     yield "" if block.proposer is None else str(block.proposer)
     yield "" if block.latency_ms is None else f"{block.latency_ms} ms"
     yield " ".join(map(str, block.signers))
+
+
+def _reissuance(schedule: ReissuanceStatus) -> Text:
+    states = ", ".join(f"{it.asset[:16]} {it.state}" for it in schedule.assets) or "nothing is due"
+    return Text(f"reissuance every {schedule.period} blocks, period of height {schedule.due_height}: {states}")
 
 
 def _failures(status: Status) -> Iterator[Text]:

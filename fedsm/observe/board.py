@@ -14,7 +14,7 @@ from msgspec.structs import replace as replace_struct
 from fedsm.journal import LEVELS
 from fedsm.observe.detail import detail_of
 from fedsm.observe.path import Move
-from fedsm.observe.status import Block, EdgeCount, HeightDetail, Member, Notice
+from fedsm.observe.status import Block, EdgeCount, HeightDetail, Member, Notice, ReissuanceStatus
 from fedsm.peers import SILENT_MS, Peer, Peers
 from fedsm.trace import Standing, Transition
 from fedsm.trace.chronicle import Chronicle, HeightFacts
@@ -44,6 +44,7 @@ class Now:
     tip_at_ms: int
     guard_trouble: str
     signer_trouble: str
+    reissuance: ReissuanceStatus | None = None
 
 
 class Board:
@@ -66,10 +67,12 @@ class Board:
 
     # --- the engine's thread
 
-    def take(self, step: Transition, moves: list[Move], slot_ms: int) -> list[Block]:
+    def take(
+        self, step: Transition, moves: list[Move], slot_ms: int, reissuance: ReissuanceStatus | None = None
+    ) -> list[Block]:
         """Take a step and the edges it took. Returns the heights that it closed for good."""
         with self._lock:
-            self._stand(step, slot_ms)
+            self._stand(step, slot_ms, reissuance)
             self._edges.update((move.source, move.dest) for move in moves)
             self._hear(step)
             self._notices.extend(_notice(effect, step.at_ms) for effect in step.effects if _concerns(effect))
@@ -77,7 +80,7 @@ class Board:
             self._closed.extend(closed)
         return closed
 
-    def _stand(self, step: Transition, slot_ms: int) -> None:
+    def _stand(self, step: Transition, slot_ms: int, reissuance: ReissuanceStatus | None) -> None:
         now = self._now
         moved = step.after.state != now.standing.state
         tip, tip_at_ms = now.tip, now.tip_at_ms
@@ -91,6 +94,7 @@ class Board:
             tip_at_ms,
             self._guard_trouble(step),
             self._signer_trouble(step),
+            reissuance,
         )
 
     def _guard_trouble(self, step: Transition) -> str:

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from fedsm.observe.status import Member, Status
 from fedsm.version import commit
-from states.table import ROUND_STATES
+from states.table import REISSUANCE_STATES, ROUND_STATES
 
 
 class Gauges(Collector):
@@ -32,6 +32,7 @@ class Gauges(Collector):
             yield from _of_round(status)
             yield from _of_peers([member for member in status.peers if not member.ours])
             yield _refused(status)
+            yield from _of_reissuance(status)
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Nothing: names are not checked for being taken, which would need a status."""
@@ -100,6 +101,20 @@ def _refused(status: Status) -> CounterMetricFamily:
     for reason, count in sorted(status.refused.items()):
         family.add_metric([reason], count)
     return family
+
+
+def _of_reissuance(status: Status) -> Iterator[GaugeMetricFamily]:
+    """Nothing without a schedule."""
+    if status.reissuance is None:
+        return
+    text = "Assets of the present period of the reissuance schedule, by the state of their machine."
+    assets = GaugeMetricFamily("fedsm_reissuance_assets", text, labels=["state"])
+    now = [it.state for it in status.reissuance.assets if it.due_height == status.reissuance.due_height]
+    for state in REISSUANCE_STATES:
+        assets.add_metric([state], now.count(state))
+    yield assets
+    due = "The height at which the present period of the reissuance schedule began."
+    yield _gauge("fedsm_reissuance_due_height", due, status.reissuance.due_height)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -7,6 +7,7 @@ from fedsm.log import Logger
 from fedsm.observe.board import Board
 from fedsm.observe.meter import Meter
 from fedsm.observe.path import moves_of
+from fedsm.observe.status import ReissuanceStatus, ReissuedAsset
 from fedsm.trace import Standing, Trace, Transition
 from states.effects import Effect
 from states.events import Event
@@ -38,13 +39,21 @@ class Observer:
         effects = self._trace.step(core, event)
         if not self._failed:
             try:
-                self._tell(Transition(at_ms, before, event, Standing.of(core), effects), core.slot_ms)
+                self._tell(Transition(at_ms, before, event, Standing.of(core), effects), core)
             except Exception:  # noqa: BLE001 - a fault of ours must cost the page and not the round
                 self._failed = True
                 self._log.exception("observation_failed")
         return effects
 
-    def _tell(self, step: Transition, slot_ms: int) -> None:
+    def _tell(self, step: Transition, core: Round) -> None:
         moves = moves_of(step)
-        closed = self._board.take(step, moves, slot_ms)
+        closed = self._board.take(step, moves, core.slot_ms, _reissuance_of(core))
         self._meter.take(step, moves, self._clock.steady_ms(), closed)
+
+
+def _reissuance_of(core: Round) -> ReissuanceStatus | None:
+    reissuances = core.reissuances
+    if reissuances is None:
+        return None
+    assets = (ReissuedAsset(asset, it.state, it.due_height) for asset, it in reissuances.machines.items())
+    return ReissuanceStatus(reissuances.terms.period, reissuances.due_height, tuple(assets))

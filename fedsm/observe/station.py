@@ -19,6 +19,7 @@ from fedsm.observe.observer import Observer
 from fedsm.observe.status import Check, HeightDetail, Link, Status
 from fedsm.observe.timed_rpc import TimedRpc
 from fedsm.peers import Peers
+from fedsm.reissue.curve import SupplyCurve
 from fedsm.trace import Trace
 from fedsm.version import __version__
 from states.round import Settings
@@ -29,13 +30,15 @@ from transports.base import LinkStatus
 class About:
     """What a daemon learned before its engine began: chain, block-signing key, the federation file's digest.
 
-    ``refused`` counts the messages that were not believed, by reason; callable from any thread.
+    ``refused`` counts the messages that were not believed, by reason, ``supply`` reads how the supply of reissued
+    assets grew (it may take a second); both callable from any thread.
     """
 
     identity: ChainIdentity
     public_key: bytes
     federation: str
     refused: Callable[[], dict[str, int]]
+    supply: Callable[[], tuple[SupplyCurve, ...]] = tuple
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,11 @@ class Station:
         running = self._running
         return None if running is None else running.board.height(number)
 
+    def supply(self) -> tuple[SupplyCurve, ...]:
+        """How the supply of reissued assets grew. May take a second."""
+        running = self._running
+        return () if running is None else running.about.supply()
+
     def status(self) -> Status:
         """The status document."""
         running = self._running
@@ -175,6 +183,7 @@ class Station:
                 Link(it.member, it.address, it.connected, it.since_ms, it.round_trip_ms) for it in probes.links()
             ),
             refused=about.refused(),
+            reissuance=now.reissuance,
         )
 
     def _call_made(self, method: str, outcome: str, seconds: float) -> None:

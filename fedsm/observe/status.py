@@ -112,6 +112,22 @@ class Notice(msgspec.Struct, frozen=True):
     detail: str
 
 
+class ReissuedAsset(msgspec.Struct, frozen=True):
+    """An asset in the period that began at ``due_height``, and the state of its machine (states/table.py)."""
+
+    asset: str
+    state: str
+    due_height: int
+
+
+class ReissuanceStatus(msgspec.Struct, frozen=True):
+    """The schedule of reissuances: its period in blocks, the height at which the present one began, its assets."""
+
+    period: int
+    due_height: int
+    assets: tuple[ReissuedAsset, ...]
+
+
 class Link(msgspec.Struct, frozen=True):
     """A link of a transport; ``member`` is None for a broker and for our own listening address.
 
@@ -131,7 +147,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     What the chain alone can tell (``members`` to ``public_key``) is 0 or empty while waiting. ``state`` and
     ``agreement`` are those of states/table.py, ``height`` is the one being worked on, ``slot_ms`` when its slot
     opens, ``tip_at_ms`` when we learned of the tip. ``federation`` is the digest of the federation file, empty
-    without one.
+    without one, ``reissuance`` None without a schedule.
     """
 
     version: str
@@ -163,3 +179,4 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[Notice, ...] = ()
     links: tuple[Link, ...] = ()
     refused: dict[str, int] = {}
+    reissuance: ReissuanceStatus | None = None

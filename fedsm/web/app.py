@@ -10,6 +10,7 @@ from importlib import resources
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -63,6 +64,10 @@ class Pages:
         detail = self._station.height(int(request.path_params["number"]))
         return PlainTextResponse("this height is too far away\n", 404) if detail is None else _json(detail)
 
+    async def supply(self, _: Request) -> Response:
+        """How the supply of reissued assets grew; read in a thread, for the daemon may be writing."""
+        return _json(await run_in_threadpool(self._station.supply))
+
     async def diagram(self, _: Request) -> Response:
         """States and edges of the round machine, for the page to draw."""
         return _json(diagram())
@@ -108,6 +113,7 @@ def make_app(station: Station, settings: HttpSettings, closing: threading.Event)
             Route("/status.json", pages.status),
             Route("/heights/{number:int}.json", pages.height),
             Route("/diagram.json", pages.diagram),
+            Route("/supply.json", pages.supply),
             Route("/events", pages.events),
             Route("/", pages.file),
             Route("/{name}", pages.file),

@@ -12,6 +12,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser import chromium, need_chromium
 from tests.integration.federation import Federation
+from tests.integration.test_reissuance import PERIOD, Treasury, options
 
 LIMIT_S = 30
 
@@ -20,7 +21,10 @@ LIMIT_S = 30
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     need_chromium()
     path: Path = tmp_path_factory.mktemp("page")
-    with Federation(path, "devnet", members=3, threshold=2, interval_s=1.0, http=True) as fed:
+    fed = Federation(path, "devnet", members=3, threshold=2, interval_s=1.0, http=True)
+    fed._extra = options(fed.multisig.script.hex())
+    with fed:
+        Treasury(fed).issue(10**14)
         fed.cast.start()
         fed.wait_height(2)
         yield fed
@@ -91,6 +95,15 @@ def test_the_page_follows_the_round_and_a_killed_member_turns_red(federation: Fe
         federation.cast.daemons[2].start()
         wait(browser, "document.querySelectorAll('#ring .node.up').length === 3")
         wait(browser, "document.querySelector('#alarms').hidden")
+
+
+def test_the_page_shows_how_the_supply_of_an_asset_grows(federation: Federation) -> None:
+    with chromium() as browser:
+        browser.get(url(federation))
+        wait(browser, "document.querySelectorAll('.supply .mark.reissuance').length > 0", 60)
+        assert f"every {PERIOD} blocks" in text(browser, "#reissuance-now")
+        assert "1,000,000" in text(browser, "#curves")
+        assert complaints(browser) == []
 
 
 def test_the_page_says_when_the_daemon_does_not_answer_and_comes_back(federation: Federation) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from fedsm.chains.rpc import RpcError
-from fedsm.observe.status import Block, Member, Status
+from fedsm.observe.status import Block, Member, ReissuanceStatus, ReissuedAsset, Status
 from tests.unit.test_observe import cluster
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,8 @@ def exposition() -> dict[str, set[str]]:
     node.call("getnewblockhex")
     with contextlib.suppress(RpcError):
         node.call("testproposedblock")
+    board = cast(Any, machines[0].trace)._board
+    board._now = replace(board.now, reissuance=ReissuanceStatus(8, 8, (ReissuedAsset("aa" * 32, "Done", 8),)))
     samples: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(station.metrics().decode()):
         for sample in family.samples:

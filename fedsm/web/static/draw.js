@@ -1,4 +1,4 @@
-// Small pieces: elements, texts of times, and the two drawings. Texts come from other members too: they are only
+// Small pieces: elements, texts of times, and the drawings. Texts come from other members too: they are only
 // ever set as text, never read as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -121,4 +121,33 @@ export function drawRing(root, status) {
   root.replaceChildren(...parts);
   const down = status.peers.filter((member) => !member.up).map((member) => member.member);
   root.setAttribute("aria-label", down.length > 0 ? `Members down: ${down.join(", ")}` : `All ${count} members are up`);
+}
+
+// --- the supply of an asset, in steps
+
+export function units(satoshi) {
+  return (satoshi / 1e8).toLocaleString("en", { maximumFractionDigits: 8 });
+}
+
+export function drawSupply(curve, height) {
+  const [width, tall, left, top, bottom] = [480, 170, 8, 18, 24];
+  const points = curve.points;
+  const [first, last] = [points[0].height, Math.max(height, points.at(-1).height + 1)];
+  const supplies = points.map((point) => point.supply);
+  const [least, most] = [Math.min(...supplies), Math.max(...supplies)];
+  const x = (value) => left + ((value - first) / (last - first)) * (width - 2 * left);
+  const y = (value) => tall - bottom - ((value - least) / Math.max(1, most - least)) * (tall - top - bottom);
+  const steps = points.map((point, i) => `${i === 0 ? "M" : "H"}${x(point.height).toFixed(1)} ${i === 0 ? "" : "V"}${y(point.supply).toFixed(1)}`);
+  const marks = points.map((point) => svg("circle", { cx: x(point.height), cy: y(point.supply), r: 3, class: `mark ${point.kind}` }, svg("title", {}, `${point.kind} at height ${point.height}: ${units(point.supply)}`)));
+  return svg(
+    "svg",
+    { viewBox: `0 0 ${width} ${tall}`, role: "img", class: "supply", "aria-label": `Supply from ${units(supplies[0])} at height ${first} to ${units(supplies.at(-1))}` },
+    svg("line", { x1: left, x2: width - left, y1: tall - bottom + 6, y2: tall - bottom + 6, class: "axis" }),
+    svg("path", { d: `${steps.join("")}H${x(last).toFixed(1)}`, class: "curve" }),
+    ...marks,
+    svg("text", { x: left, y: tall - 8, class: "small start" }, `height ${first}`),
+    svg("text", { x: width - left, y: tall - 8, class: "small end" }, last),
+    svg("text", { x: width - left, y: 8, class: "small end" }, units(supplies.at(-1))),
+    svg("text", { x: left, y: 8, class: "small start" }, units(supplies[0])),
+  );
 }

@@ -1,6 +1,6 @@
 // The operator's page: follows the daemon by server-sent events and draws what they say.
 
-import { clock, drawDiagram, drawRing, el, health, lightDiagram, seconds } from "./draw.js";
+import { clock, drawDiagram, drawRing, drawSupply, el, health, lightDiagram, seconds, units } from "./draw.js";
 
 const $ = (id) => document.getElementById(id);
 const HEIGHTS = 50;
@@ -63,6 +63,7 @@ function show(status) {
   drawRing($("ring"), status);
   showMembers(status);
   showHeat(status);
+  showReissuance(status);
   showNotices(status);
   showAbout(status);
   explore();
@@ -236,6 +237,34 @@ $("explore").addEventListener("submit", (event) => {
 $("older").addEventListener("click", () => target() !== null && choose(Math.max(1, target() - 1)));
 $("newer").addEventListener("click", () => target() !== null && choose(Math.min(shown.height, target() + 1)));
 $("latest").addEventListener("click", () => choose(null));
+
+// --- reissuance
+
+let supplyShown = "";
+
+async function showReissuance(status) {
+  const schedule = status.reissuance;
+  $("reissuance").hidden = schedule === null;
+  if (schedule === null) return;
+  const next = (Math.floor((status.height - 1) / schedule.period) + 1) * schedule.period;
+  const states = schedule.assets.map((it) => `${it.asset.slice(0, 10)}.. ${it.state}${it.due_height === schedule.due_height ? "" : ` (of height ${it.due_height})`}`);
+  const present = schedule.due_height === 0 ? "No period has begun yet" : `Period of height ${schedule.due_height}: ${states.join(", ") || "nothing is due"}`;
+  $("reissuance-now").textContent = `${present}. Next at height ${next}, every ${schedule.period} blocks.`;
+  const wanted = JSON.stringify([schedule, Math.floor(status.height / 5)]);
+  if (wanted === supplyShown) return;
+  supplyShown = wanted;
+  try {
+    const curves = await (await fetch("supply.json")).json();
+    $("curves").replaceChildren(...curves.map((curve) => el("div", {}, el("h3", {}, el("code", {}, `${curve.asset.slice(0, 16)}..`)), curve.is_known ? drawSupply(curve, status.height) : el("p", {}, "A part of its supply is hidden."), curve.is_known ? changesOf(curve) : null)));
+  } catch {
+    supplyShown = ""; // the daemon is away; the next event tries again
+  }
+}
+
+function changesOf(curve) {
+  const rows = curve.points.slice(-5).reverse().map((point) => el("tr", {}, el("td", {}, point.height), el("td", {}, point.kind), el("td", {}, units(point.supply))));
+  return el("table", {}, el("thead", {}, el("tr", {}, ...["height", "change", "supply after"].map((head) => el("th", { scope: "col" }, head)))), el("tbody", {}, ...rows));
+}
 
 // --- the rest
 
