@@ -4,8 +4,10 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+# PyKCS11 is on the package index ready-made for x86-64 only; elsewhere it is compiled.
+COMPILER := $(if $(filter x86_64,$(shell uname -m)),,g++ python3-dev)
 
-.PHONY: setup demo test lint sim bench clean system-packages test-packages
+.PHONY: setup demo test lint sim bench fuzz clean system-packages test-packages
 
 setup: $(STAMP)
 
@@ -13,16 +15,17 @@ setup: $(STAMP)
 $(STAMP): setup.cfg pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "fedsm needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)"; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || $(MAKE) --no-print-directory system-packages
+	@{ $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null && { [ -z "$(COMPILER)" ] || command -v g++ >/dev/null; }; } \
+		|| $(MAKE) --no-print-directory system-packages
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 system-packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && apt-get install -y -qq python3-venv gcc; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv $(COMPILER); \
 	else \
-		echo "missing system packages: install python3-venv and a C compiler (Debian: apt-get install python3-venv gcc)"; \
+		echo "missing system packages (Debian: apt-get install python3-venv $(COMPILER))"; \
 		exit 1; \
 	fi
 
@@ -62,6 +65,13 @@ sim: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH)
+
+# Coverage-guided fuzzing of the decoders, a minute each; for longer: make fuzz FUZZ="headers -max_total_time=3600".
+fuzz: setup
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz]' \
+		|| { echo "make fuzz needs atheris, which cannot be installed here (the lines above say why); make test mutates"; \
+			echo "more than 100,000 inputs without it"; exit 1; }
+	$(BIN)/python -m tests.fuzzing $(FUZZ)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

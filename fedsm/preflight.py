@@ -25,10 +25,20 @@ def check_federation_file(
     if file.chain != identity.genesis:
         raise FedsmError(f"the federation file is for chain {file.chain}, the node is on {identity.genesis}")
     if file.multisig != federation.multisig:
-        raise FedsmError(
-            f"the federation file's members and threshold make the script {file.multisig.script.hex()}, the "
-            f"chain is signed by {federation.multisig.script.hex()}"
-        )
+        raise FedsmError(f"the federation file is not of this chain's signers: {_difference(file, federation)}")
+
+
+def _difference(file: FederationFile, federation: FederationScript) -> str:
+    """The first thing in which a federation file and the chain's script disagree."""
+    chain, ours = federation.multisig, file.multisig
+    for member, key in enumerate(ours.public_keys):
+        if key not in chain.public_keys:
+            return f"member {member} has the key {key.hex()}, which is not in the chain's block-signing script"
+        if (place := chain.member_of(key)) != member:
+            return f"member {member} has the key that is number {place} in the chain's block-signing script"
+    if ours.n != chain.n:
+        return f"it has {ours.n} members, the chain's block-signing script {chain.n}"
+    return f"its threshold is {ours.m}, the chain's block-signing script needs {chain.m}"
 
 
 def quorum_of(config: DaemonConfig, federation: FederationScript) -> Quorum:

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Protocol
 
 from fedsm.clock import Clock
 from fedsm.simulator.cluster import Cluster
 from fedsm.simulator.member import Member
-from fedsm.simulator.timeline import Timeline
 from fedsm.trace import UNTRACED, Origin, Trace, TraceSettings, files_of, open_trace
 from fedsm.trace.files import open_file
 from states.effects import Effect
@@ -25,10 +24,14 @@ from tests.unit.log_lines import LogLines
 LIMIT_S = 30.0
 
 
-class VirtualClock:
-    """The cluster's time on both clocks."""
+class HasTime(Protocol):
+    now_ms: int
 
-    def __init__(self, timeline: Timeline) -> None:
+
+class VirtualClock:
+    """Simulated time on both clocks."""
+
+    def __init__(self, timeline: HasTime) -> None:
         self._timeline = timeline
 
     def wall_ms(self) -> int:
@@ -38,33 +41,23 @@ class VirtualClock:
         return self._timeline.now_ms
 
 
-class _Stepped:
-    """Machines whose steps go through a trace."""
+class Counted:
+    """A trace that counts the steps of the present life of the machines."""
 
-    def __init__(self, core: Round, trace: Trace) -> None:
-        self.__dict__.update(core=core, trace=trace, steps=0)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.core, name)
-
-    def step(self, event: Event) -> list[Effect]:
-        self.__dict__["steps"] += 1
-        return cast(list[Effect], self.trace.step(self.core, event))
-
-
-class TracedMember(Member):
-    """``trace`` takes effect with the next start."""
-
-    trace: Trace = UNTRACED
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self.steps = 0
 
     def start(self) -> None:
-        super().start()
-        self.round = cast(Round, _Stepped(self.round, self.trace))
+        self.steps = 0
+        self._trace.start()
 
-    @property
-    def steps(self) -> int:
-        """How many steps this life of the machines has taken."""
-        return cast(_Stepped, self.round).steps
+    def step(self, core: Round, event: Event) -> list[Effect]:
+        self.steps += 1
+        return self._trace.step(core, event)
+
+    def close(self) -> None:
+        self._trace.close()
 
 
 class Recording:
@@ -73,14 +66,19 @@ class Recording:
     def __init__(self, directory: Path, n: int = 3, m: int = 2, settings: TraceSettings | None = None) -> None:
         self.directory = directory
         self.settings = replace(settings or TraceSettings(), directory=directory)
-        self._on_disk: dict[str, int] = {}  # steps by file, whether it is still there or not
-        self.cluster = Cluster(n, m, member_class=TracedMember)
+        self._on_disk: dict[str, tuple[int, int]] = {}  # size and steps by file, whether it is still there or not
+        self.cluster = Cluster(n, m)
         self.logs = LogLines()
-        self.trace = UNTRACED
+        self.trace = Counted(UNTRACED)
 
     @property
-    def member(self) -> TracedMember:
-        return cast(TracedMember, self.cluster.members[0])
+    def member(self) -> Member:
+        return self.cluster.members[0]
+
+    @property
+    def steps(self) -> int:
+        """How many steps the present life of the machines has taken."""
+        return self.trace.steps
 
     def __enter__(self) -> Recording:
         self.restart()
@@ -98,8 +96,7 @@ class Recording:
         clock: Clock = VirtualClock(self.cluster)
         settings = self.cluster.settings(0)
         origin = Origin("0.1.0", "ab" * 32, "", "cd" * 32, "ef" * 32, settings)
-        self.trace = open_trace(self.settings, self.directory, origin, clock, self.logs.log)
-        self.trace.start()
+        self.trace = Counted(open_trace(self.settings, self.directory, origin, clock, self.logs.log))
         self.member.trace = self.trace
         self.cluster.restart(0)
 
@@ -116,10 +113,12 @@ class Recording:
     def _is_written(self) -> bool:
         try:
             for file in files_of(self.directory):
-                self._on_disk[file.name.removesuffix(".gz")] = _kinds(file).count("step")
+                name, size = file.name.removesuffix(".gz"), file.stat().st_size
+                if self._on_disk.get(name, (-1, 0))[0] != size:
+                    self._on_disk[name] = size, _kinds(file).count("step")
         except FileNotFoundError:  # removed just now
             return False
-        return sum(self._on_disk.values()) >= self.member.steps
+        return sum(steps for _, steps in self._on_disk.values()) >= self.steps
 
 
 def record(directory: Path, blocks: int = 2) -> Path:

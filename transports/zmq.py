@@ -133,7 +133,7 @@ class ZmqTransport:
 
     def _explain(self, error: zmq.ZMQError) -> str:
         address = self._nodes[self._own]
-        text = f"cannot listen on {address.listening_endpoint}: {error.strerror}"
+        text = f"cannot listen on {address.listening_endpoint}: {zmq.strerror(error.errno or 0)}"
         if error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV):
             text += f"; this host has no such address, give *:{address.port} as this member's own entry"
         return text

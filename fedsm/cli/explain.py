@@ -10,8 +10,10 @@ import click
 from fedsm.errors import FedsmError
 from fedsm.trace import Gap, Header, Item, Place, Transition, read
 from fedsm.trace.chronicle import Chronicle, HeightFacts
+from fedsm.trace.periods import PeriodFacts, Periods, tell_period
 from fedsm.trace.story import Story
 from fedsm.trace.words import clock_time
+from states.round import Settings
 
 
 @click.command()
@@ -41,10 +43,13 @@ class _Teller:
         """All lines."""
         story: Story | None = None
         chronicle: Chronicle | None = None
+        settings, periods = None, Periods()
         for place, item in items:
             if isinstance(item, Header) and (item.begins == "new" or chronicle is None):
                 yield from self._lines(story, chronicle.rest() if chronicle is not None else iter(()))
-                story, chronicle = Story(item.settings), Chronicle(item.settings.quorum)
+                yield from self._reissued(settings, periods.rest())
+                settings, periods = item.settings, Periods()
+                story, chronicle = Story(settings), Chronicle(settings.quorum)
                 yield from self._remark(
                     f"{place}: the daemon of member {item.settings.member} "
                     f"{'starts' if item.begins == 'new' else 'runs'} {clock_time(item.at_ms)}, fedsm {item.version}"
@@ -53,13 +58,23 @@ class _Teller:
                 yield from self._remark(f"{place}: {item.lost} events are missing here ({item.reason})")
             elif isinstance(item, Transition) and chronicle is not None:
                 yield from self._lines(story, chronicle.take(item))
+                yield from self._reissued(settings, periods.take(item))
+                if item.failure:
+                    yield from self._remark(f"{place}: the daemon ended by a fault of its own: {item.failure}")
         if chronicle is not None:
             yield from self._lines(story, chronicle.rest())
+            yield from self._reissued(settings, periods.rest())
 
     def _lines(self, story: Story | None, heights: Iterator[HeightFacts]) -> Iterator[str]:
         for facts in heights:
             if story is not None and self._height in (None, facts.height):
                 yield from story.tell(facts)
+
+    def _reissued(self, settings: Settings | None, periods: Iterator[PeriodFacts]) -> Iterator[str]:
+        for facts in periods:
+            terms = None if settings is None else settings.reissue
+            if terms is not None and self._height in (None, facts.due_height):
+                yield from tell_period(facts, terms)
 
     def _remark(self, text: str) -> Iterator[str]:
         if self._height is None:

@@ -52,34 +52,42 @@ class _Tally:
         """Count what the machines do within, and the time since the last step."""
         elapsed_ms = 0 if self._last_ms is None else max(0, at_ms - self._last_ms)
         self._last_ms = at_ms
-        machines = [core, *(part for part in vars(core).values() if isinstance(part, TableMachine))]
+        reissuances = [] if core.reissuances is None else core.reissuances.machines.values()
+        machines: list[TableMachine] = [core, core.agreement, *reissuances]
         for machine in machines:
             self._times_ms[machine.table.name][machine.state] += elapsed_ms
-            self._listen(machine)
+        with self._listening():
+            yield
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Every machine is heard, also one that is made within: of assets whose reissuance falls due."""
+        fire, tally = TableMachine.fire, self
+
+        def heard(machine: TableMachine, trigger: str) -> bool:
+            tally._note(machine, trigger)
+            return fire(machine, trigger)
+
+        TableMachine.fire = heard  # type: ignore[assignment, method-assign]
         try:
             yield
         finally:
-            for machine in machines:
-                del vars(machine)["fire"]
+            TableMachine.fire = fire  # type: ignore[method-assign]
 
-    def _listen(self, machine: TableMachine) -> None:
+    def _note(self, machine: TableMachine, trigger: str) -> None:
         """Note the row before it is taken: guards only look, so that looking twice changes nothing."""
-        name, fire = machine.table.name, machine.fire
+        name = machine.table.name
         if name not in self._rows:
             self._rows[name] = _rows_of(machine)
-        rows, counts = self._rows[name], self._counts[name]
-
-        def listening(trigger: str) -> bool:
-            for row in rows.get((trigger, machine.state), ()):
-                if all(getattr(machine, guard)() for guard in row.guards):
-                    counts[row] += 1
-                    break
-            return fire(trigger)
-
-        vars(machine)["fire"] = listening
+        for row in self._rows[name].get((trigger, machine.state), ()):
+            if all(getattr(machine, guard)() for guard in row.guards):
+                self._counts[name][row] += 1
+                break
 
     def overlays(self) -> dict[str, Overlay]:
-        return {name: Overlay(self._counts[name], self._times_ms[name]) for name in self._times_ms}
+        return {
+            name: Overlay(self._counts[name], self._times_ms[name]) for name in {**self._times_ms, **self._counts}
+        }
 
 
 def _rows_of(machine: TableMachine) -> dict[tuple[str, str], list[Edge]]:

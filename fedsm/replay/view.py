@@ -36,6 +36,9 @@ def view(core: Round) -> list[str]:
     if agreement.decision is not None:
         enough = "enough signatures" if core.signatures_suffice() else "signatures are missing"
         lines.append(f"decided    {agreement.decision.block_hash}, {enough}")
+    if core.reissuances is not None:
+        for asset, machine in core.reissuances.machines.items():
+            lines.append(f"reissuance {machine.state} of {asset}, due at height {machine.due_height}")
     return lines
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from fedsm.trace.periods import is_about_reissuance
 from fedsm.trace.sheet import Transition
 from states.effects import Effect, Persist, Report, SetTimer
 from states.events import (
@@ -20,7 +21,15 @@ from states.events import (
     TipChanged,
 )
 from states.memory import BlockDecided
-from states.messages import BlockSignature, Precommit, Prevote, Proposal, QuorumProof
+from states.messages import (
+    BlockSignature,
+    Precommit,
+    Prevote,
+    Proposal,
+    QuorumProof,
+    ReissueDraft,
+    ReissueSignature,
+)
 from states.quorum import Quorum
 
 # Messages may come this much before their height opens (states/mailbox.py keeps them) or after it has closed.
@@ -156,7 +165,10 @@ class Chronicle:
             verdicts[event.block_hash] = Judged(event.verdict, event.reason, at_ms)
 
     def _hear_message(self, event: Received, at_ms: int) -> None:
-        message, facts = event.message, self._at(event.message.height)
+        message = event.message
+        if isinstance(message, ReissueDraft | ReissueSignature):
+            return
+        facts = self._at(message.height)
         match message:
             case Proposal():
                 of_round = facts.round(message.round)
@@ -199,7 +211,7 @@ class Chronicle:
                 facts.decided = facts.decided or Decided(decision.block_hash, proof.round, proof.voters, step.at_ms)
             case Report(code="round-failed"):
                 self._at(effect.height).round(effect.round).failed_ms = step.at_ms
-            case Report(code=code) if code not in _TOLD_OTHERWISE:
+            case Report(code=code) if code not in _TOLD_OTHERWISE and not is_about_reissuance(effect):
                 self._at(effect.height).reports.append((step.at_ms, effect))
 
 

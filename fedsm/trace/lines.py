@@ -91,21 +91,32 @@ class Body(Line, frozen=True, tag="body"):
     data: bytes
 
 
-class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the machines stand: the states of both, the height they work on and its round."""
+class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where the machines stand: round and agreement, the height they work on and its round.
+
+    ``reissue`` has the state of each asset's reissue machine.
+    """
 
     state: str
     agreement: str
     height: int
     round: int
+    reissue: dict[str, str] = {}
 
     @classmethod
     def of(cls, core: Round) -> Standing:
         """Where these machines stand now."""
-        return cls(core.state, core.agreement.state, core.height, core.round)
+        reissuances = core.reissuances
+        if reissuances is None or not reissuances.machines:
+            return cls(core.state, core.agreement.state, core.height, core.round)
+        reissue = {asset: machine.state for asset, machine in reissuances.machines.items()}
+        return cls(core.state, core.agreement.state, core.height, core.round, reissue)
 
     def __str__(self) -> str:
-        return f"{self.state}/{self.agreement} at height {self.height}, round {self.round}"
+        text = f"{self.state}/{self.agreement} at height {self.height}, round {self.round}"
+        for asset, state in self.reissue.items():
+            text += f", asset {asset[:10]}.. in {state}"
+        return text
 
 
 class Step(Line, frozen=True, tag="step"):

@@ -5,15 +5,22 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from fedsm.cli import cli
 from fedsm.errors import FedsmError
 from fedsm.replay import replay, replay_until
-from fedsm.trace import Gap, Header, TraceError, TraceSettings, book, files_of, read, recorder, writer
+from fedsm.simulator.violation import Violation
+from fedsm.trace import Gap, Header, TraceError, TraceSettings, book, files_of, memory, read, recorder, writer
+from states.effects import Effect
+from states.events import Event, TipChanged
+from states.round import Round
 from tests.traces import Recording, lines_on_disk, record, wait_until
 
 SMALL = TraceSettings(None, file_bytes=6_000, total_bytes=1_000_000)
@@ -69,7 +76,7 @@ def _eager_writer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_trace_goes_on_in_new_files_and_the_older_ones_are_compressed(tmp_path: Path) -> None:
     with Recording(tmp_path, settings=SMALL) as recording:
         recording.grow(6)
-        steps = recording.member.steps
+        steps = recording.steps
     files = [path.name for path in files_of(tmp_path)]
     assert len(files) > 2
     assert names(tmp_path) == sorted(files)
@@ -118,6 +125,32 @@ def test_the_state_at_a_line_is_that_of_the_machines(tmp_path: Path) -> None:
     ):
         with pytest.raises(TraceError, match=said):
             replay_until(tmp_path, line, file)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_rounds_full_of_faults_are_replayed_identically_whenever_a_file_begins(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    with Recording(tmp_path, 5, 3, settings=SMALL) as recording:
+        cluster = recording.cluster
+        cluster.deliver = lambda *_: chance.choices(((), (1,), (1, 9), (chance.randrange(400),)), (15, 70, 5, 10))[
+            0
+        ]
+        for _ in range(40):
+            victim = chance.randrange(1, 5)
+            if chance.random() < 0.2:
+                cluster.restart(victim)
+            elif chance.random() < 0.3:
+                cluster.sync(chance.randrange(5))
+            cluster.members[victim].node_down = chance.random() < 0.2
+            recording.member.disk_full = chance.random() < 0.1
+            cluster.run_for(chance.randrange(700))
+            if chance.random() < 0.6:
+                recording.wait_written()
+        steps = recording.steps
+    headers = [item for _, item in read(tmp_path) if isinstance(item, Header)]
+    assert len(headers) > 5
+    replayed = replay(tmp_path)
+    assert (replayed.steps, replayed.lost) == (steps, 0)
 
 
 def test_two_daemons_do_not_write_to_one_folder(tmp_path: Path) -> None:
@@ -182,11 +215,11 @@ def test_a_full_disk_holds_up_no_block_and_what_is_missing_is_counted(tmp_path: 
         recording.cluster.run_until_height(height + 3)
         wait_until(lambda: bool(recording.logs.of("trace_not_written")))
         recording.cluster.run_until_height(height + 5)
-        assert lines_on_disk(tmp_path).count("step") < recording.member.steps
+        assert lines_on_disk(tmp_path).count("step") < recording.steps
         disk.left = None
         recording.cluster.run_until_height(height + 10)
         wait_until(lambda: bool(recording.logs.of("trace_resumed")))
-        steps = recording.member.steps
+        steps = recording.steps
     (gap,) = [item for _, item in read(tmp_path) if isinstance(item, Gap)]
     assert lines_on_disk(tmp_path).count("step") + gap.lost == steps
     assert "No space left on device" in gap.reason
@@ -203,7 +236,7 @@ def test_a_full_disk_at_the_end_is_told_when_the_daemon_stops(tmp_path: Path, di
         recording.cluster.run_until_height(2)
         wait_until(lambda: bool(recording.logs.of("trace_not_written")))
         disk.left = None
-        steps = recording.member.steps
+        steps = recording.steps
     assert lines_on_disk(tmp_path)[-2:] == ["gap", "end"]
     assert refusal(tmp_path).endswith(
         f"the {lines_on_disk(tmp_path).count('step')} steps that it has are identical"
@@ -220,7 +253,7 @@ def test_a_disk_that_is_full_at_the_start_does_not_keep_the_daemon_from_starting
         disk.left = None
         recording.cluster.run_until_height(6)
         wait_until(lambda: bool(recording.logs.of("trace_resumed")))
-        steps = recording.member.steps
+        steps = recording.steps
     (gap,) = [item for _, item in read(tmp_path) if isinstance(item, Gap)]
     assert gap.lost + lines_on_disk(tmp_path).count("step") == steps
     assert "incomplete" in refusal(tmp_path)
@@ -248,16 +281,67 @@ def test_a_disk_that_is_too_slow_holds_up_no_block_and_what_is_missing_is_counte
 ) -> None:
     with Recording(tmp_path) as recording:
         recording.cluster.run_until_height(8)
-        assert recording.member.steps > 50
+        assert recording.steps > 50
         assert [line["detail"] for line in recording.logs.of("trace_interrupted")] == ["writing fell behind"]
         monkeypatch.setattr(writer, "MAX_WAITING", 20_000)
         stuck.set()
         wait_until(lambda: lines_on_disk(tmp_path).count("step") == 50)
         recording.cluster.run_until_height(10)
-        steps = recording.member.steps
+        steps = recording.steps
     (gap,) = [item for _, item in read(tmp_path) if isinstance(item, Gap)]
     assert (gap.lost + lines_on_disk(tmp_path).count("step"), gap.reason) == (steps, "writing fell behind")
     assert "incomplete" in refusal(tmp_path)
+
+
+def test_a_disk_that_takes_nothing_at_all_does_not_keep_the_daemon_from_stopping(
+    tmp_path: Path, stuck: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "CLOSE_S", 0.05)
+    with Recording(tmp_path) as recording:
+        recording.cluster.run_until_height(1)
+    assert not stuck.is_set()
+    assert [line["log_level"] for line in recording.logs.of("trace_not_finished")] == ["warning"]
+
+
+# When the machines themselves fail
+
+
+def test_a_fault_of_the_machines_is_the_last_step_and_fails_again_in_the_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Round.step
+
+    def faulty(core: Round, event: Event) -> list[Effect]:
+        if isinstance(event, TipChanged) and event.height == 2:
+            raise KeyError("a fault")
+        return step(core, event)
+
+    with monkeypatch.context() as faults:
+        faults.setattr(Round, "step", faulty)
+        with Recording(tmp_path) as recording, pytest.raises(Violation, match="a fault"):
+            recording.grow(3)
+        assert replay(tmp_path).last_height == 2
+        told = CliRunner().invoke(cli, ["explain", str(tmp_path)], catch_exceptions=False).output
+        assert told.count("the daemon ended by a fault of its own: KeyError: 'a fault'") == 1
+    assert refusal(tmp_path).endswith("the failure \"KeyError: 'a fault'\" is recorded, no failure is replayed")
+
+
+def test_machines_that_cannot_be_kept_end_the_trace_and_not_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_core: Round) -> object:
+        raise TypeError("the machines remember a socket")
+
+    with Recording(tmp_path, settings=SMALL) as recording:
+        monkeypatch.setattr(memory, "take", fail)
+        recording.cluster.run_until_height(4)
+        wait_until(lambda: files_of(tmp_path)[0].stat().st_size > SMALL.file_bytes)
+        recording.cluster.run_until_height(20)
+        steps = recording.steps
+    monkeypatch.undo()
+    assert [line["detail"] for line in recording.logs.of("trace_not_written")] == ["the machines remember a socket"]
+    (gap,) = [item for _, item in read(tmp_path) if isinstance(item, Gap)]
+    assert gap.lost + lines_on_disk(tmp_path).count("step") == steps
 
 
 # Folders that are not what they should be
