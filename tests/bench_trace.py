@@ -12,16 +12,23 @@ from pathlib import Path
 
 import psutil
 
+from fedsm.clock import SystemClock
 from fedsm.demo.cast import Cast, demo_secrets, multisig_of
 from fedsm.demo.nodes import DevnetNodes
+from fedsm.log import get_logger
 from fedsm.replay import replay
-from fedsm.trace import Transition, read
+from fedsm.simulator.cluster import Cluster
+from fedsm.trace import Origin, Trace, TraceSettings, Transition, open_trace, read
+from states.effects import Effect
+from states.events import Event
+from states.round import Round
 
 MEMBERS, THRESHOLD = 5, 3
 WAYS = {"on": (), "off": ("--no-trace",)}
 TURNS, BLOCKS, INTERVAL_S = 5, 24, 1.0
 # Of each turn these are left out: daemons that have just started find each other.
 FIRST_BLOCKS = 3
+HEIGHTS = 150
 
 
 @dataclass
@@ -49,7 +56,7 @@ def overhead_and_replay() -> list[tuple[str, str]]:
             for daemons in casts.values():
                 daemons.close()
             nodes.close()
-        return [*compared(found), *replayed(Path(directory) / "on" / "member-0")]
+        return [*compared(found), engine_cost(found["off"]), *replayed(Path(directory) / "on" / "member-0")]
 
 
 def take_turns(casts: dict[str, Cast]) -> dict[str, Found]:
@@ -112,6 +119,49 @@ def compared(found: dict[str, Found]) -> list[tuple[str, str]]:
 
 def cpu_of(found: Found) -> float:
     return statistics.median(found.cpu_ms)
+
+
+class Timed:
+    """A trace, and the processor time that its steps took of the calling thread, the machines' own included."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self.start = trace.start
+        self.close = trace.close
+        self.took_s = 0.0
+
+    def step(self, core: Round, event: Event) -> list[Effect]:
+        begun = time.thread_time()
+        effects = self._trace.step(core, event)
+        self.took_s += time.thread_time() - begun
+        return effects
+
+
+def engine_cost(without: Found) -> tuple[str, str]:
+    """What the thread that runs the rounds does more for a block; the rest is done in a thread beside it."""
+    spent_s = {way: min(engine_s(way) for _ in range(3)) for way in WAYS}
+    more_ms = (spent_s["on"] - spent_s["off"]) * 1000 / HEIGHTS
+    share = more_ms / statistics.median(without.latencies)
+    return (
+        "trace: more work for a block in the engine's thread",
+        f"{more_ms:.2f} ms, {share * 100:.1f} % of the latency",
+    )
+
+
+def engine_s(way: str) -> float:
+    """Processor time of one simulated member's steps over so many heights."""
+    cluster = Cluster(MEMBERS, THRESHOLD)
+    with tempfile.TemporaryDirectory(prefix="fedsm-bench-") as directory:
+        origin = Origin("0", "00" * 32, "", "00" * 32, "00" * 32, cluster.settings(0))
+        settings = TraceSettings() if way == "on" else None
+        trace = Timed(open_trace(settings, Path(directory), origin, SystemClock(), get_logger()))
+        cluster.members[0].trace = trace
+        cluster.restart(0)
+        for member in cluster.members[1:]:
+            member.tell_tip()
+        cluster.run_until_height(HEIGHTS)
+        trace.close()
+    return trace.took_s
 
 
 def replayed(trace: Path) -> list[tuple[str, str]]:
