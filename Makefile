@@ -36,10 +36,10 @@ test-packages:
 	else \
 		echo "no Chromium: tests of the operator's page will be skipped (Debian: apt-get install chromium chromium-driver)"; \
 	fi
-	@command -v softhsm2-util >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && apt-get install -y -qq softhsm2; \
+	@{ command -v softhsm2-util && command -v cc; } >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq softhsm2 gcc libc6-dev; \
 	else \
-		echo "no SoftHSM2: tests of HSMs will be skipped (Debian: apt-get install softhsm2)"; \
+		echo "no SoftHSM2 or C compiler: tests of HSMs will be skipped (Debian: apt-get install softhsm2 gcc libc6-dev)"; \
 	fi
 
 demo: setup

@@ -3,7 +3,8 @@
  *   sign-delay-ms=N   C_Sign takes that long           sign-error=N   C_Sign returns N
  *   sign-wrong        C_Sign gives a false signature   sign-crash     C_Sign ends the process
  *   removed           no token in any slot, and calls on sessions say so
- *   final-try         one wrong PIN more locks         sha256         only CKM_ECDSA_SHA256 is there
+ *   final-try         one wrong PIN more locks         locked         the PIN is locked
+ *   sha256            only CKM_ECDSA_SHA256 is there
  *   private-point     no public objects; the private one tells its point, not wrapped in DER
  * Calls of C_Login and C_Sign are written to $HSM_SHIM/calls. */
 #include <dlfcn.h>
@@ -27,6 +28,7 @@ enum { GET_FUNCTION_LIST = 3, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, GET_MECHANI
 enum { CKM_SHA256 = 0x250, CKM_ECDSA = 0x1041, CKM_ECDSA_SHA256 = 0x1044, CKA_CLASS = 0, CKA_EC_POINT = 0x181,
        CKO_PUBLIC_KEY = 2, CKR_DEVICE_REMOVED = 0x32, CKR_MECHANISM_INVALID = 0x70 };
 #define CKF_USER_PIN_FINAL_TRY 0x20000UL
+#define CKF_USER_PIN_LOCKED 0x40000UL
 #define TOKEN_FLAGS_OFFSET 96 /* label 32, manufacturer 32, model 16, serial 16 */
 
 static list_t *real, shim;
@@ -67,7 +69,8 @@ static ulong_t get_slot_list(byte_t present, ulong_t *slots, ulong_t *count) {
 
 static ulong_t get_token_info(ulong_t slot, byte_t *info) {
     ulong_t code = CALL(GET_TOKEN_INFO, (ulong_t, byte_t *), slot, info);
-    if (!code && told("final-try") > 0) *(ulong_t *)(info + TOKEN_FLAGS_OFFSET) |= CKF_USER_PIN_FINAL_TRY;
+    ulong_t flags = told("locked") > 0 ? CKF_USER_PIN_LOCKED : told("final-try") > 0 ? CKF_USER_PIN_FINAL_TRY : 0;
+    if (!code) *(ulong_t *)(info + TOKEN_FLAGS_OFFSET) |= flags;
     return code;
 }
 

@@ -212,9 +212,14 @@ def test_a_pin_that_is_changed_meanwhile_is_tried_once_and_never_again(
     assert [line["event"] for line in lines] == ["hsm_lost", "hsm_pin_refused"]
 
 
-def test_the_last_try_before_the_token_locks_is_left_to_the_operator(open_signer: Open, shim: Shim) -> None:
-    shim.tell("final-try")
-    with pytest.raises(PinError, match="locked by one more wrong PIN"):
+@pytest.mark.parametrize(
+    ("word", "why"), [("final-try", "locked by one more wrong PIN"), ("locked", "is locked: unlock it")]
+)
+def test_a_token_that_is_locked_or_about_to_be_is_left_to_the_operator(
+    open_signer: Open, shim: Shim, word: str, why: str
+) -> None:
+    shim.tell(word)
+    with pytest.raises(PinError, match=why):
         open_signer(module=shim.module)
     assert shim.calls("C_Login") == 0
 
