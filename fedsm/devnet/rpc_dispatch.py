@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fedsm.devnet import rpc_blockchain, rpc_control, rpc_mempool, rpc_mining, rpc_network, rpc_util
+from fedsm.devnet import rpc_blockchain, rpc_control, rpc_mempool, rpc_mining, rpc_network, rpc_sketch, rpc_util
 from fedsm.devnet.rpc_base import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
@@ -57,7 +57,7 @@ class Dispatcher:
         self.methods[help_method.name] = help_method
 
     def _registries(self) -> list[Registry]:
-        modules = (rpc_blockchain, rpc_control, rpc_mempool, rpc_mining, rpc_network, rpc_util)
+        modules = (rpc_blockchain, rpc_control, rpc_mempool, rpc_mining, rpc_network, rpc_sketch, rpc_util)
         return [module.REGISTRY for module in modules] + ([_WALLETS] if self.wallet_support else [])
 
     def _read(self, request: Any) -> Any:

@@ -18,15 +18,11 @@ SHAPES = load("rpc_shapes")
 GROUPS = ("legacy", "dynafed")
 # Methods that this chain's nodes do not have; the rest of the recording needs a wallet.
 NOT_SERVED = {
-    "getcompactsketch": "block sketches: members here exchange whole blocks",
-    "consumecompactsketch": "block sketches",
-    "consumegetblocktxn": "block sketches",
-    "finalizecompactblock": "block sketches",
     "createrawtransaction": "transactions are built with libwally",
     "signrawtransactionwithkey": "transactions are signed with libwally",
 }
-# Answers that depend on the machine, its peers or the moment: only their shape is compared.
-BY_SHAPE = {"getmempoolinfo", "getpeerinfo", "getrpcinfo", "uptime"}
+# Answers that depend on chance, the machine, its peers or the moment: only their shape is compared.
+BY_SHAPE = {"getcompactsketch", "getmempoolinfo", "getpeerinfo", "getrpcinfo", "uptime"}
 # Fields that are not compared: the node counts undo data it keeps on disk; addresses were not recorded.
 LEFT_OUT = {"size_on_disk", "addr"}
 SEARCHED_SECONDS = 8
@@ -74,15 +70,18 @@ def _replay(group: str) -> dict[tuple[str, int], Any]:
     by_method = {call["method"]: call["result"] for call in reversed(calls)}
     proposal, sent = decode(by_method["getnewblockhex"]).header, by_method["getmempoolentry"]["time"]
     found: dict[tuple[str, int], Any] = {}
-    with running(ChainParams.from_args(recording["chain_args"]), nodes=2) as devnet:
-        client = RpcClient(devnet.services[0])
+    params = ChainParams.from_args(recording["chain_args"])
+    with running(params, nodes=2) as devnet, running(params) as elsewhere:
+        client, stranger = RpcClient(devnet.services[0]), RpcClient(elsewhere.services[0])
         for place, call in enumerate(calls):
             if call["method"] == "testmempoolaccept":
                 _first_blocks(devnet.services[0].node, secrets, proposal.previous, proposal.time)
                 devnet.set_clock(sent)
             if call["method"] == "getnewblockhex":
                 devnet.set_clock(proposal.time)
-            found[group, place] = json.loads(client.answer(call["method"], *call["params"]).body)
+            # A sketch is for those who have not the block: this was asked of a node without its transactions.
+            asked = stranger if call["method"] == "consumecompactsketch" else client
+            found[group, place] = json.loads(asked.answer(call["method"], *call["params"]).body)
     return found
 
 
