@@ -132,7 +132,7 @@ def open_reissue(config: ReissueConfig, rpc: RpcCaller, ground: Ground, member: 
     """Our part in a schedule. Raises ReissueError; ``passing`` when the node could not be asked."""
     if not isinstance(ground.chain, NodeChain):
         raise ReissueError("assets of this chain cannot be reissued")
-    schedule = open_schedule(config, rpc, ground.chain, ground.identity.genesis, ground.directory / BOOK_FILE)
+    schedule = open_schedule(config, rpc, ground.chain, ground.identity.genesis, ground.directory)
     signer = reissue_signer(config, ground.signer)  # last: nothing after it fails and leaves it open
     inflation, multisig = config.inflation, config.multisig
     service = ReissueService(schedule.strategy, multisig, schedule.rate, schedule.policy, ground.guard, signer)

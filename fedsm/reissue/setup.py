@@ -11,10 +11,12 @@ from fedsm.chains.node_chain import NodeChain
 from fedsm.chains.rpc import RpcCaller, RpcError, RpcUnavailable
 from fedsm.reissue.book import AssetBook
 from fedsm.reissue.config import ReissueConfig, default_blinding_key
-from fedsm.reissue.custody import Custody
+from fedsm.reissue.custody import Custody, ScriptKind
 from fedsm.reissue.draft import FeeTerms
 from fedsm.reissue.elements import ElementsReissue
 from fedsm.reissue.judge import FeeLimits
+from fedsm.reissue.ocean import OceanReissue
+from fedsm.reissue.on_book import OnBook
 from fedsm.reissue.policy import Policy
 from fedsm.reissue.strategy import ReissueError
 from signers.base import Signer, SignerError
@@ -24,6 +26,8 @@ from signers.wallet import WalletSigner
 from states.amounts import parse_rate
 
 BOOK_FILE = "assets.sqlite"
+FACTS_FILE = "assets-at-due-heights.json"
+NO_ASSET = bytes(32)  # Ocean's reissuances pay no fee
 _FORMS = {"p2wsh": "bech32", "p2sh": "legacy"}
 
 
@@ -32,7 +36,7 @@ class Schedule:
     """A schedule on a chain: its strategy, the operator's policy, and where tokens belong."""
 
     config: ReissueConfig
-    strategy: ElementsReissue
+    strategy: OnBook
     policy: Policy
     custody: Custody
     address: str
@@ -44,33 +48,70 @@ class Schedule:
 
 
 def open_schedule(
-    config: ReissueConfig, rpc: RpcCaller, chain: NodeChain, genesis: str, book_file: Path | None
+    config: ReissueConfig, rpc: RpcCaller, chain: NodeChain, genesis: str, directory: Path | None
 ) -> Schedule:
-    """Everything about a schedule but keys and guard. Raises ReissueError; ``passing`` if the node is away."""
-    if chain.name != "elements":
-        raise ReissueError("reissuance is not there for Ocean chains yet")
+    """Everything about a schedule but keys and guard. Raises ReissueError; ``passing`` if the node is away.
+
+    ``directory`` is where the book of assets is kept, ``None`` for in memory.
+    """
     try:
-        policy_asset = bytes.fromhex(rpc.call("getsidechaininfo")["pegged_asset"])[::-1]
-        destination = _script_of(rpc, config.address, "--inflationaddress")
         policy = _policy(rpc, config)
-        custody = Custody(config.script_type or "p2wsh", config.multisig, _blinding_key(config))
-        address = confidential_address(rpc, custody)
+        destination = _script_of(rpc, config.address, "--inflationaddress")
+        custody = Custody(_script_type(config, chain.name), config.multisig, _blinding_key(config))
+        opener = _open_ocean if chain.name == "ocean" else _open_elements
+        address, strategy = opener(config, rpc, chain, genesis, directory, custody, destination)
     except RpcUnavailable as error:
         raise ReissueError(str(error), passing=True) from None
     except (RpcError, KeyError, TypeError, ValueError) as error:
-        raise ReissueError(f"the node does not answer as an Elements node: {error}") from None
-    strategy = ElementsReissue(
-        rpc,
-        chain,
-        AssetBook(book_file, genesis, custody, policy_asset, config.first_height),
-        custody,
-        config.inflation,
-        destination,
-        FeeTerms(policy_asset, config.fee_rate),
-        FeeLimits(policy_asset, config.max_fee),
-        address,
-    )
+        raise ReissueError(f"the node does not answer as one of the {chain.name} chain: {error}") from None
     return Schedule(config, strategy, policy, custody, address)
+
+
+def _script_type(config: ReissueConfig, chain: str) -> ScriptKind:
+    if chain == "ocean" and config.script_type == "p2wsh":
+        raise ReissueError("[reissuance] script-type p2wsh: Ocean chains have no witness programs, use p2sh")
+    return config.script_type or ("p2sh" if chain == "ocean" else "p2wsh")
+
+
+def _open_elements(
+    config: ReissueConfig,
+    rpc: RpcCaller,
+    chain: NodeChain,
+    genesis: str,
+    directory: Path | None,
+    custody: Custody,
+    destination: bytes,
+) -> tuple[str, OnBook]:
+    policy_asset = bytes.fromhex(rpc.call("getsidechaininfo")["pegged_asset"])[::-1]
+    address = confidential_address(rpc, custody)
+    book = AssetBook(_in(directory, BOOK_FILE), genesis, custody, policy_asset, config.first_height)
+    terms, limits = FeeTerms(policy_asset, config.fee_rate), FeeLimits(policy_asset, config.max_fee)
+    strategy = ElementsReissue(rpc, chain, book, custody, config.inflation, destination, address, terms, limits)
+    return address, strategy
+
+
+def _open_ocean(
+    config: ReissueConfig,
+    rpc: RpcCaller,
+    chain: NodeChain,
+    genesis: str,
+    directory: Path | None,
+    custody: Custody,
+    destination: bytes,
+) -> tuple[str, OnBook]:
+    address = str(rpc.call("decodescript", [custody.multisig.script.hex()])["p2sh"])
+    try:
+        rpc.call("getutxoassetinfo")
+    except RpcError as error:
+        raise ReissueError(f"the node must run with -recordinflation=1: {error}") from None
+    book = AssetBook(_in(directory, BOOK_FILE), genesis, custody, NO_ASSET, config.first_height)
+    file, paid = _in(directory, FACTS_FILE), config.address
+    strategy = OceanReissue(rpc, chain, book, custody, config.inflation, destination, address, paid, file)
+    return address, strategy
+
+
+def _in(directory: Path | None, name: str) -> Path | None:
+    return None if directory is None else directory / name
 
 
 def _policy(rpc: RpcCaller, config: ReissueConfig) -> Policy:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
+import wallycore as wally
 
 from fedsm.chains.elements import ElementsChain
+from fedsm.chains.header import Block
+from fedsm.chains.ocean import OceanChain
+from fedsm.chains.reader import Reader
+from fedsm.chains.transaction import Transaction, read_transaction
 from fedsm.reissue.book import AssetBook, Change
 from fedsm.reissue.config import default_blinding_key
 from fedsm.reissue.custody import Custody, ScriptKind
@@ -14,35 +20,66 @@ from fedsm.reissue.issuance import Issue, make_issuance, tags_of
 from fedsm.reissue.order import AssetTags
 from states.amounts import Inflation, amount_due
 from tests.integration.federation import Federation, wait_until
-from tests.miner import FreeCoins
+from tests.miner import OP_TRUE, FreeCoins
 
 PERIOD = 8
 RATE = "100"
-DESTINATION = b"\x00\x14" + bytes(range(20))
-ADDRESS = "ert1qqqqsyqcyq5rqwzqfpg9scrgwpugpzysn9hc38w"
+ISSUED_TO = b"\xa9\x14" + bytes(wally.hash160(OP_TRUE)) + b"\x87"  # P2SH: what both kinds of chains have
+P2SH_ADDRESS = "XXEQ31MzkNW9fHoFRFEY6zk4U7pNFFm4G7"
+TOKENS = 5
+
+
+def transactions_in(block: Block) -> list[Transaction]:
+    reader = Reader(block.transactions)
+    return [read_transaction(reader) for _ in range(reader.count("transaction count", 11))]
 
 
 class Treasury:
     """The assets of a federation whose own block-signing script holds the reissuance tokens."""
 
-    def __init__(self, fed: Federation, kind: ScriptKind = "p2wsh") -> None:
+    def __init__(self, fed: Federation) -> None:
         self.fed = fed
+        self.rpc = fed.rpcs[0]
+        self.is_ocean = fed.kind == "ocean"
+        kind: ScriptKind = "p2sh" if self.is_ocean else "p2wsh"
         self.custody = Custody(kind, fed.multisig, default_blinding_key(fed.multisig))
-        self.coins = FreeCoins(fed.rpcs[0])
+        self.coins = None if self.is_ocean else FreeCoins(self.rpc)
         self.inflation = Inflation(RATE, PERIOD, round(fed.interval_s * 1000))
+        self._issued = 0
 
     def issue(self, amount: int) -> AssetTags:
-        """Issue an asset whose token goes to the federation, with a coin for fees."""
+        """Issue an asset whose token goes to the federation, with a coin for fees where there are any."""
+        if self.coins is None:
+            return self._issue_on_ocean(amount)
         funding = self.coins.funding()
-        issue = Issue(amount, DESTINATION, 5, (100_000,))
-        self.coins.send(make_issuance(issue, funding, self.custody))
+        self.coins.send(make_issuance(Issue(amount, ISSUED_TO, TOKENS, (100_000,)), funding, self.custody))
         return tags_of(funding.outpoint)
+
+    def _issue_on_ocean(self, amount: int) -> AssetTags:
+        """By createrawissuance, on a coin of the issuing policy in the genesis block, which anyone can spend."""
+        genesis = OceanChain(self.rpc).block(self.rpc.call("getblockhash", [0]))
+        policy = bytes.fromhex(self.rpc.call("dumpassetlabels")["ISSUANCE"])[::-1]
+        [coins] = [tx for tx in transactions_in(genesis) if tx.outputs[0].asset == b"\x01" + policy]
+        change = Decimal(coins.outputs[0].satoshi or 0) / 10**8
+        tokens_to = self.rpc.call("decodescript", [self.fed.multisig.script.hex()])["p2sh"]
+        assets_to = self.rpc.call("decodescript", [OP_TRUE.hex()])["p2sh"]
+        number, self._issued = self._issued, self._issued + 1
+        made = self.rpc.call(
+            "createrawissuance",
+            [
+                *(assets_to, str(Decimal(amount) / 10**8), tokens_to, str(Decimal(TOKENS) / 10**8)),
+                *(assets_to, str(change), "1", coins.txid[::-1].hex(), str(number)),
+            ],
+        )
+        self.rpc.call("sendrawtransaction", [made["rawtx"]])
+        return AssetTags(bytes.fromhex(made["entropy"])[::-1])
 
     def book(self, member: int = 0) -> AssetBook:
         """What a member's node has, read from its blocks."""
         rpc = self.fed.rpcs[member]
-        book = AssetBook(None, rpc.call("getblockhash", [0]), self.custody, self.coins.policy_asset)
-        book.catch_up(ElementsChain(rpc))
+        policy_asset = bytes(32) if self.coins is None else self.coins.policy_asset
+        book = AssetBook(None, rpc.call("getblockhash", [0]), self.custody, policy_asset)
+        book.catch_up(OceanChain(rpc) if self.is_ocean else ElementsChain(rpc))
         return book
 
     def reissuances(self, tags: AssetTags, member: int = 0) -> list[Change]:
@@ -63,7 +100,7 @@ class Treasury:
 
 def options(script: str, *more: str) -> tuple[str, ...]:
     return (
-        *("--inflationrate", RATE, "--inflationperiod", str(PERIOD), "--inflationaddress", ADDRESS),
+        *("--inflationrate", RATE, "--inflationperiod", str(PERIOD), "--inflationaddress", P2SH_ADDRESS),
         *("--reissuancescript", script, *more),
     )
 
@@ -80,7 +117,6 @@ def reissuing(federation: Callable[..., Federation]) -> Callable[..., Federation
     return make
 
 
-@pytest.mark.one_chain
 def test_two_assets_are_reissued_in_every_period_though_a_leader_dies(reissuing: Callable[..., Federation]) -> None:
     with reissuing(members=3, threshold=2, interval_s=0.5) as fed:
         treasury = Treasury(fed)
