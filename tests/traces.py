@@ -16,6 +16,7 @@ from fedsm.simulator.cluster import Cluster
 from fedsm.simulator.member import Member
 from fedsm.trace import UNTRACED, Origin, Trace, TraceSettings, files_of, open_trace
 from fedsm.trace.files import open_file
+from fedsm.version import __version__
 from states.effects import Effect
 from states.events import Event
 from states.round import Round
@@ -95,7 +96,7 @@ class Recording:
             self.trace.close()
         clock: Clock = VirtualClock(self.cluster)
         settings = self.cluster.settings(0)
-        origin = Origin("0.1.0", "ab" * 32, "", "cd" * 32, "ef" * 32, settings)
+        origin = Origin(__version__, "ab" * 32, "", "cd" * 32, "ef" * 32, settings)
         self.trace = Counted(open_trace(self.settings, self.directory, origin, clock, self.logs.log))
         self.member.trace = self.trace
         self.cluster.restart(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedsm.trace import Gap, Header, Item, Kept, Place, Standing, TraceError, Transition, memory, tables_digest
 from fedsm.trace.words import difference, in_words
+from fedsm.version import __version__
 from states.effects import Effect
 from states.round import Round
 
@@ -26,6 +27,15 @@ class Player:
 
     def take(self, place: Place, item: Item) -> None:
         """Follow one item. ReplayError, or TraceError when the trace cannot be followed from there."""
+        try:
+            self._take(place, item)
+        except ReplayError as error:
+            written = __version__ if self._header is None else self._header.version
+            if written == __version__:
+                raise
+            raise ReplayError(f"{error} (written by fedsm {written}, this is {__version__})") from None
+
+    def _take(self, place: Place, item: Item) -> None:
         match item:
             case Header():
                 self._begin(place, item)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import os
 import zlib
 from pathlib import Path
@@ -69,14 +70,18 @@ class Book:
             self._find_end()
         except BlockingIOError:
             raise FedsmError(f"another daemon writes its trace to {self._directory}") from None
-        except (OSError, EOFError, zlib.error) as error:
+        except OSError as error:
             raise FedsmError(f"cannot write a trace to {self._directory}: {error}") from None
         self.begin_file(at_ms)
 
     def _find_end(self) -> None:
         """The number of the last file and the hash of its last line; a file without any is removed."""
         for number, path in reversed(files_in(self._directory).items()):
-            line = last_line(path)
+            try:
+                line = last_line(path)
+            except (EOFError, gzip.BadGzipFile, zlib.error):
+                self._number = number  # whoever reads the trace will be told; the daemon need not wait for that
+                return
             if line is not None:
                 self._number, self._mark = number, Mark(digest_of(line), 0, 0)
                 return

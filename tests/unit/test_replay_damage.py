@@ -11,6 +11,7 @@ import pytest
 
 from fedsm.replay import ReplayError, replay
 from fedsm.trace import TraceError
+from fedsm.version import __version__
 from tests.traces import record, resealed
 
 
@@ -126,6 +127,15 @@ def test_an_effect_that_the_machines_would_not_order_is_named(damaged: Damaged, 
         f"effect 1, setting of the slot timer (height 1, round 0), differs in delay_ms: recorded {delay_ms}, "
         f"replayed {delay_ms - 1}"
     )
+
+
+def test_a_difference_in_a_trace_of_another_version_names_both(damaged: Damaged, lines: list[bytes]) -> None:
+    at = step_of(lines, "tip-changed")
+    step = json.loads(lines[at])
+    step["effects"][0]["delay_ms"] += 1
+    lines[at] = json.dumps(step).encode()
+    said = damaged.refusal(resealed(header_with(lines, version="0.0.9")), ReplayError)
+    assert said.endswith(f"(written by fedsm 0.0.9, this is {__version__})")
 
 
 def test_an_effect_that_was_added_or_taken_away_is_named(damaged: Damaged, lines: list[bytes]) -> None:

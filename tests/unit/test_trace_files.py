@@ -204,6 +204,16 @@ def test_a_crash_before_the_first_line_leaves_nothing_behind(tmp_path: Path) -> 
     assert names(tmp_path) == ["trace-000001.jsonl.gz", "trace-000002.jsonl"]
 
 
+def test_a_damaged_file_does_not_keep_the_daemon_from_starting(tmp_path: Path) -> None:
+    packed = tmp_path / "trace-000001.jsonl.gz"
+    packed.write_bytes(gzip.compress(record(tmp_path).read_bytes())[:200])
+    (tmp_path / "trace-000001.jsonl").unlink()
+    with Recording(tmp_path) as recording:
+        recording.cluster.run_until_height(1)
+    assert refusal(tmp_path).startswith(f"TRACE/{packed.name} cannot be inflated, it is damaged or cut off")
+    assert replay(tmp_path / "trace-000002.jsonl").steps > 0
+
+
 # When writing fails
 
 
