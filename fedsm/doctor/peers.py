@@ -17,7 +17,7 @@ from fedsm.peers import SKEW_MS
 from fedsm.preflight import quorum_of
 from fedsm.spectating import Subject, listening
 from fedsm.version import __version__
-from transports.base import TransportError
+from transports.base import LinkStatus, TransportError
 from transports.curve import CurveKeys
 
 # Heartbeats come each second.
@@ -56,7 +56,10 @@ def peer_checks(config: DaemonConfig, found: FoundChain | str, running: Status |
 
 
 def _listen(config: DaemonConfig, found: FoundChain, curve: CurveKeys | None, others: list[int]) -> Iterator[Check]:
-    """Be an observer with the member's own CURVE key, until all others are heard or LISTEN_S have passed."""
+    """Be an observer with the member's own CURVE key, until all others are heard or LISTEN_S have passed.
+
+    A link's round-trip time is known a moment after its first message.
+    """
     file, federation = config.federation, found.federation
     subject = Subject(
         found.identity.genesis,
@@ -69,7 +72,9 @@ def _listen(config: DaemonConfig, found: FoundChain, curve: CurveKeys | None, ot
     )
     with listening(subject, config.member, curve) as (spectator, observer):
         end = time.monotonic() + LISTEN_S
-        while time.monotonic() < end and len(spectator.heartbeats) < len(others):
+        while time.monotonic() < end:
+            if len(spectator.heartbeats) == len(others) and _timed(observer.status()):
+                break
             time.sleep(POLL_S)
         links = {
             it.member: Link(it.member, it.address, it.connected, it.since_ms, it.round_trip_ms)
@@ -98,6 +103,11 @@ def _of_status(status: Status) -> dict[int, _Heard]:
         for peer in status.peers
         if peer.up and not peer.ours
     }
+
+
+def _timed(links: tuple[LinkStatus, ...]) -> bool:
+    """Whether each link that is up has a round-trip time."""
+    return all(it.round_trip_ms is not None for it in links if it.connected and it.member is not None)
 
 
 def _links(links: Mapping[int, Link], others: list[int]) -> Iterator[Check]:

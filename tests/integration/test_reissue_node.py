@@ -50,6 +50,8 @@ from states.memory import DraftLocked
 from tests.miner import OP_TRUE, P2WSH_TRUE, Miner, mining
 from tests.unit.cli_runner import CommandLine
 
+pytestmark = pytest.mark.one_chain  # it is about Elements; Ocean has test_reissue_ocean.py
+
 PERIOD = 4
 INFLATION = Inflation("50", PERIOD, 60_000)
 # New in each process: a guard holds its key on this machine.
