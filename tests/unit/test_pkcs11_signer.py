@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -302,7 +303,7 @@ def test_a_closed_signer_signs_nothing_and_a_call_under_way_ends(open_signer: Op
     caller = threading.Thread(target=lambda: said.append(refusal(lambda: sign(signer, "block"), "unavailable")))
     caller.start()
     while not shim.calls("C_Sign"):
-        pass
+        time.sleep(0.01)
     signer.close()
     signer.close()
     caller.join(20)
