@@ -8,12 +8,13 @@ import wallycore as wally
 
 from fedsm.chains.header import display_hash
 from fedsm.chains.transaction import issued_assets
+from fedsm.devnet.confidential.rangeproof import read_range
 from fedsm.devnet.rpc_base import coins
 from fedsm.devnet.script_types import address_of, assembly, multisig_parts, script_type
 
 if TYPE_CHECKING:
     from fedsm.chains.header import DynafedEntry
-    from fedsm.chains.transaction import Issuance, Transaction, TxInput, TxOutput
+    from fedsm.chains.transaction import Issuance, OutputWitness, Transaction, TxInput, TxOutput
     from fedsm.devnet.chainstate import ChainState
     from fedsm.devnet.coins import Coin, Undo
     from fedsm.devnet.index import BlockEntry
@@ -229,12 +230,40 @@ def _issuance_view(spending: TxInput, issuance: Issuance) -> Json:
 
 
 def _output_view(transaction: Transaction, index: int) -> Json:
-    output, proofs = transaction.outputs[index], transaction.output_witness[index]
+    output = transaction.outputs[index]
     view: Json = {}
-    if proofs.surjection_proof:
-        view["surjectionproof"] = proofs.surjection_proof.hex()
+    if output.satoshi is None:
+        view |= _proofs_view(transaction.output_witness[index])
     view |= asset_view(output)
-    view["commitmentnonce_fully_valid"] = output.nonce[0] in (2, 3)
+    view["commitmentnonce_fully_valid"] = _is_public_key(output.nonce)
     view["n"] = index
     view["scriptPubKey"] = script_view(output.script)
+    return view
+
+
+def _is_public_key(nonce: bytes) -> bool:
+    if nonce[0] not in (2, 3):
+        return False
+    try:
+        wally.ec_public_key_verify(nonce)
+    except ValueError:
+        return False
+    return True
+
+
+def _proofs_view(proofs: OutputWitness) -> Json:
+    """What the proofs of a blinded amount tell of it."""
+    view: Json = {}
+    try:
+        proven = read_range(proofs.range_proof)
+    except ValueError:
+        proven = None
+    if proven is not None and proven.exponent < 0:
+        view["value"] = coins(proven.least)
+    elif proven is not None:
+        view |= {"value-minimum": coins(proven.least), "value-maximum": coins(proven.most)}
+    if proven is not None:
+        view |= {"ct-exponent": proven.exponent, "ct-bits": proven.bits}
+    if proofs.surjection_proof:
+        view["surjectionproof"] = proofs.surjection_proof.hex()
     return view
