@@ -69,7 +69,7 @@ def check_amounts(transaction: Transaction, spent: Sequence[Coin]) -> None:
 
 @lru_cache(maxsize=512)
 def generator(asset: bytes, blinder: bytes = NO_BLINDER) -> bytes:
-    """The 33 bytes of an asset's generator: of an explicit asset, blinded if asked to, or of one blinded already."""
+    """The generator, 33 bytes, of an explicit asset, blinded if asked to, or of one blinded already."""
     return asset if asset[0] != EXPLICIT else bytes(wally.asset_generator_from_bytes(asset[1:], blinder))
 
 

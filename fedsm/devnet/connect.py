@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fedsm.chains.header import display_hash
+from fedsm.chains.transaction import NO_OUTPUT_WITNESS
 from fedsm.devnet.amounts import MOST_MONEY
 from fedsm.devnet.checkers import InputChecker
 from fedsm.devnet.coins import CoinView, Undo, new_coins
@@ -135,6 +136,8 @@ def connect_block(
 
 def _check_coinbase_amount(coinbase: Transaction, fees: Counter[bytes]) -> None:
     """The coinbase pays explicit amounts out of the block's fees and nothing else."""
+    if any(witness != NO_OUTPUT_WITNESS for witness in coinbase.output_witness):
+        raise _too_much()
     left = Counter(fees)
     for output in coinbase.outputs:
         if output.satoshi is None or output.asset[0] != 1:

@@ -1,4 +1,4 @@
-"""The mempool of the embedded chain: order in blocks, age, replacement, limits, ripening, issuance.
+"""The mempool of the embedded chain: order in blocks, age, replacement, limits, ripening.
 
 The texts of the verdicts are those of Elements 28.99.
 """
@@ -11,8 +11,6 @@ import pytest
 import wallycore as wally
 
 from fedsm.chains.script import Multisig
-from fedsm.chains.transaction import explicit_value
-from fedsm.chains.transactions import ISSUANCE_BIT
 from fedsm.devnet import Devnet, federation_params
 from fedsm.devnet.payments import next_payments
 from fedsm.devnet.rejection import Rejection
@@ -23,13 +21,11 @@ from tests.unit.devnet_support import (
     RpcClient,
     build,
     decode,
-    der,
     finish,
     free_coins,
     mine,
     running,
     secrets_of,
-    set_witness,
     sign_funds,
 )
 
@@ -41,11 +37,9 @@ if TYPE_CHECKING:
 MEMBERS = load("rpc_errors")["chains"][0]["members"]
 SECRETS = secrets_of(MEMBERS)
 KEYS = list(SECRETS)
-SECRET = list(SECRETS.values())
 COIN = 100_000
 FEE = 1000
 FEDERATION = Multisig(3, tuple(KEYS))
-TOKEN_HOLDERS = Multisig(2, tuple(KEYS[:3]))
 
 
 class Payments:
@@ -171,94 +165,6 @@ def test_the_traffic_of_the_demo_splits_the_free_coins_and_then_pays() -> None:
                 node.add_transaction(transaction)
             mine(node, SECRETS)
             assert not node.mempool.entries
-
-
-class Issuer:
-    """An asset whose reissuance token sits, blinded, on a P2WSH multisig: as a federation would hold it."""
-
-    def __init__(self, payments: Payments) -> None:
-        self.payments = payments
-        self.script = TOKEN_HOLDERS.p2wsh_program
-        self.abf, self.vbf = bytes([1] * 32), bytes([2] * 32)
-        self.blinding = bytes([3] * 32)
-
-    def issue(self) -> Transaction:
-        """One explicit asset unit and one blinded token."""
-        asset = self.payments.node.params.policy_asset
-        source = self.payments.funding.txid
-        self.entropy = bytes(wally.tx_elements_issuance_generate_entropy(source, 0, bytes(32)))
-        self.asset = bytes(wally.tx_elements_issuance_calculate_asset(self.entropy))
-        self.token = bytes(wally.tx_elements_issuance_calculate_reissuance_token(self.entropy, 0))
-        handle = wally.tx_init(2, 0, 1, 4)
-        issuance = (bytes(32), bytes(32), explicit_value(1), explicit_value(1))
-        wally.tx_add_elements_raw_input(
-            handle, source, ISSUANCE_BIT, 0xFFFF_FFFF, None, None, *issuance, None, None, None, 0
-        )
-        self._explicit(handle, FUNDS_SCRIPT, COIN - FEE, asset)
-        self._explicit(handle, FUNDS_SCRIPT, 1, b"\x01" + self.asset)
-        self._blinded(handle, self.abf, self.vbf)
-        self._explicit(handle, None, FEE, asset)
-        sign_funds(handle, 0, COIN)
-        return finish(handle)
-
-    def reissue(self, issue: Transaction, amount: int, nonce: bytes | None = None) -> Transaction:
-        """Spend the token, which two members sign, to make more of the asset; the token goes back."""
-        asset = self.payments.node.params.policy_asset
-        handle = wally.tx_init(2, 0, 2, 4)
-        issuance = (nonce or self.abf, self.entropy, explicit_value(amount), None)
-        wally.tx_add_elements_raw_input(
-            handle, issue.txid, 2 | ISSUANCE_BIT, 0xFFFF_FFFF, None, None, *issuance, None, None, None, 0
-        )
-        nothing = (None,) * 9
-        wally.tx_add_elements_raw_input(handle, issue.txid, 0, 0xFFFF_FFFF, *nothing, 0)
-        self._explicit(handle, FUNDS_SCRIPT, amount, b"\x01" + self.asset)
-        self._blinded(handle, bytes([4] * 32), bytes([5] * 32))
-        self._explicit(handle, FUNDS_SCRIPT, COIN - 2 * FEE, asset)
-        self._explicit(handle, None, FEE, asset)
-        value = issue.outputs[2].value
-        flags = wally.WALLY_TX_FLAG_USE_WITNESS
-        digest = bytes(wally.tx_get_elements_signature_hash(handle, 0, TOKEN_HOLDERS.script, value, 1, flags))
-        set_witness(
-            handle, 0, [b"", *(der(secret, digest) + b"\x01" for secret in SECRET[:2]), TOKEN_HOLDERS.script]
-        )
-        sign_funds(handle, 1, COIN - FEE)
-        return finish(handle)
-
-    def _explicit(self, handle: Any, script: bytes | None, satoshi: int, asset: bytes) -> None:
-        wally.tx_add_elements_raw_output(handle, script, asset, explicit_value(satoshi), None, None, None, 0)
-
-    def _blinded(self, handle: Any, abf: bytes, vbf: bytes) -> None:
-        """The token, one unit, hidden; the proofs are shaped like proofs, which is all that is looked at."""
-        generator = bytes(wally.asset_generator_from_bytes(self.token, abf))
-        value = bytes(wally.asset_value_commitment(1, vbf, generator))
-        nonce = bytes(wally.ec_public_key_from_private_key(self.blinding))
-        wally.tx_add_elements_raw_output(handle, self.script, generator, value, nonce, bytes(67), bytes(400), 0)
-
-
-def test_a_token_in_a_multisig_reissues_its_asset(payments: Payments) -> None:
-    issuer = Issuer(payments)
-    issue = issuer.issue()
-    payments.client.call("sendrawtransaction", issue.raw.hex())
-    mine(payments.node, SECRETS)
-    reissue = issuer.reissue(issue, 5000)
-    assert payments.client.call("sendrawtransaction", reissue.raw.hex())
-    mine(payments.node, SECRETS)
-    decoded = payments.client.call("getrawtransaction", reissue.txid[::-1].hex(), True)
-    issuance = decoded["vin"][0]["issuance"]
-    assert issuance["isreissuance"] is True
-    assert issuance["asset"] == issuer.asset[::-1].hex()
-    assert str(issuance["assetamount"]) == "0.00005000"
-    assert decoded["vout"][1]["assetcommitment"] == reissue.outputs[1].asset.hex()
-
-
-def test_a_reissuance_with_another_blinder_than_the_tokens_is_refused(payments: Payments) -> None:
-    issuer = Issuer(payments)
-    issue = issuer.issue()
-    payments.client.call("sendrawtransaction", issue.raw.hex())
-    mine(payments.node, SECRETS)
-    bad = issuer.reissue(issue, 5000, nonce=bytes([9] * 32))
-    message = "bad-txns-in-ne-out, value in != value out"
-    assert payments.client.error("sendrawtransaction", bad.raw.hex()) == (-26, message)
 
 
 def test_the_funding_key_of_these_tests_owns_the_test_money() -> None:

@@ -8,7 +8,6 @@ from functools import lru_cache
 
 from fedsm.devnet.confidential.curve import (
     COMMITMENT,
-    FIELD,
     GENERATOR,
     Point,
     is_square,
@@ -28,7 +27,7 @@ RING = 4  # keys of a ring, one a value of two bits
 
 @dataclass(frozen=True)
 class ProvenRange:
-    """What a range proof's header says: the amount is ``least`` plus a number of ``bits`` bits times a power of ten.
+    """What a range proof's header says: the amount is ``least`` plus ``bits`` bits times a power of ten.
 
     ``exponent`` is -1, and ``bits`` 0, where the amount is ``least`` exactly. ``size`` is the header's, in bytes.
     """
