@@ -1,6 +1,7 @@
 """Kafka: members write to topics of a broker that nobody trusts, and read each other's.
 
-Block proposals go to one topic, everything else to a topic of the sender. One thread owns all connections; it
+Block proposals go to one topic, everything else to a topic of the sender, and so do proposals that have to be sent
+again, if they are not too large. One thread owns all connections; it
 connects again by itself whenever something fails. A message that the broker has not acknowledged by then is
 written again, so the broker may hold it twice.
 """
@@ -126,9 +127,12 @@ class KafkaTransport:
         with self._lock:
             if not self._running:
                 raise TransportError("the Kafka transport is not running")
+            # Another member may have buried in the proposals' topic what has to be sent again; nobody can in ours.
+            again = is_proposal and self._own_proposals.get(data[-_SIGNATURE_BYTES:])
             if is_proposal:
                 self._own_proposals.put(data[-_SIGNATURE_BYTES:], True)
-            self._outbox.put(settings.proposals_topic if is_proposal else settings.member_topic(self._own), data)
+            common = is_proposal and not (again and len(data) <= BATCH_BYTES)
+            self._outbox.put(settings.proposals_topic if common else settings.member_topic(self._own), data)
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._wake.set)
 

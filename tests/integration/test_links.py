@@ -13,8 +13,9 @@ from fedsm.demo.broker import Broker
 from fedsm.demo.links import Links
 from fedsm.federation_file import load
 from tests.integration.broker import kafka
-from tests.integration.federation import Federation
+from tests.integration.federation import Federation, wait_until
 from tests.integration.wires import WiredLinks
+from tests.kafka_flood import KafkaFlood
 
 Make = Callable[..., Federation]
 ALL = list(range(5))
@@ -74,7 +75,11 @@ def test_the_loss_of_the_broker_and_then_of_all_direct_links_does_not_stop_the_c
             wires.mend()
             for member in ALL:
                 fed.wait_event(member, "link_up", count=up[member] + 4)
-            fed.wait_more(2)
+            fed.wait_more(1)
+            wires.freeze()  # half open: the connections stand, and nothing comes through
+            fed.wait_more(3)
+            wires.mend()
+            fed.wait_more(1)
             fed.check_chain()
             for member in ALL:
                 assert all(line["member"] == member for line in fed.cast.lines(member, "link_down"))
@@ -116,4 +121,24 @@ def test_over_curve_only_members_are_admitted_and_a_member_with_another_file_is_
         assert not stranger.poll(0)
         assert not plain.poll(0)
         context.destroy(0)
+        fed.check_chain()
+
+
+def test_a_flood_of_the_topic_that_all_share_does_not_stop_the_chain(tmp_path: Path) -> None:
+    with (
+        kafka(tmp_path) as (address, prefix),
+        Federation(
+            tmp_path / "fed",
+            "devnet",
+            members=3,
+            threshold=2,
+            links=Links("kafka", 3, address),
+            extra=("--kafka-prefix", prefix),
+        ) as fed,
+    ):
+        fed.cast.start()
+        fed.wait_height(1)
+        with KafkaFlood(address, f"{prefix}new-block") as flood:
+            wait_until(lambda: flood.sent > 20_000, 60, lambda: f"{flood.sent} messages")
+            fed.wait_more(5)
         fed.check_chain()

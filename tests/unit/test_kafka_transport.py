@@ -77,6 +77,16 @@ def test_proposals_have_their_topic_and_each_member_one_for_the_rest(broker: Sta
     assert [written(broker, f"new-sig{own}") for own in range(3)] == [[b"vote of %d" % own] for own in range(3)]
 
 
+def test_a_proposal_that_is_sent_again_goes_where_nobody_else_can_bury_it(broker: StandIn, join: Join) -> None:
+    first, second = join(0, of=2), join(1, of=2)
+    small, large = proposal(1000), proposal(BATCH_BYTES + 1)
+    first.send(small, large, small, large)
+    second.wait_for(small, large)
+    until(lambda: second.received.count(small) == second.received.count(large) == 2, "both come twice")
+    assert written(broker, "new-block") == [small, large, large]
+    assert written(broker, "new-sig0") == [small]
+
+
 def test_missing_topics_are_created_with_the_limits_that_members_keep(broker: StandIn, join: Join) -> None:
     join(0)
     assert set(broker.configs) == {"new-block", "new-sig0", "new-sig1", "new-sig2"}
