@@ -195,7 +195,8 @@ class Cluster(Timeline):
     def gossip(self) -> None:
         """Every node that hears others catches up with one of them."""
         for member in self.members:
-            chain = self.random.choice(self.members).chain
+            others = [other for other in self.members if other is not member]
+            chain = self.random.choice(others or self.members).chain
             if len(chain) > len(member.chain) and not member.node_down and not member.node_stale:
                 member.chain = list(chain)
                 member.tell_tip()

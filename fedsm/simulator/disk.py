@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+from fedsm.simulator.violation import Violation
 from fedsm.simulator.wire import signature_word
 from signers import guard_schema
 from signers.guard_codes import GuardError
@@ -138,13 +139,16 @@ class _Guard(KeyMemory):
     def _access(self) -> Iterator[Rows]:
         connection = self._connection
         before = connection.total_changes
-        with guard_schema.transaction(connection):
-            yield self._rows
-            is_written = connection.total_changes != before
-            if is_written:
-                if self._disk.is_full:
-                    raise GuardError("write-failed", "no space left")
-                self._disk.pass_point()
+        try:
+            with guard_schema.transaction(connection):
+                yield self._rows
+                is_written = connection.total_changes != before
+                if is_written:
+                    if self._disk.is_full:
+                        raise GuardError("write-failed", "no space left")
+                    self._disk.pass_point()
+        except guard_schema.FAILURES as error:
+            raise Violation("guard-fault", f"{type(error).__name__}: {error}") from error
         if is_written:
             self._disk.pass_point()
 

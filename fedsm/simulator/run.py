@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fedsm.pace import timeouts_for
 from fedsm.simulator.chaos import Chaos
 from fedsm.simulator.cluster import Cluster
-from fedsm.simulator.conspiracy import Conspiracy
+from fedsm.simulator.conspiracy import Locks, Split
 from fedsm.simulator.disk import Disk, Store
 from fedsm.simulator.hostile import Liar
 from fedsm.simulator.member import Member
@@ -65,10 +65,12 @@ class Run:
         )
         self.chaos = Chaos(self.cluster, plan.seed, plan.faults)
         self._voices = [Liar(self.cluster, n, random.Random(f"liar {n} {plan.seed}")) for n in sorted(liars)]
-        self._conspiracy = Conspiracy(self.cluster, list(self._voices), random.Random(f"conspiracy {plan.seed}"))
-        # Random lies get in the way of the attack, and with too many liars the attack is what is to be seen.
-        self._lies_at_random = draw.random() < 0.5 and len(liars) <= tolerated(quorum)
-        self._conspires = not self._lies_at_random or draw.random() < 0.3
+        self._lies_at_random = draw.random() < 0.5 and bool(liars)
+        plot = draw.choice((Split, Locks))
+        if len(liars) > tolerated(quorum):  # the attack is what is to be seen then, and lies get in its way
+            self._lies_at_random, plot = False, Split
+        self._conspiracy = plot(self.cluster, list(self._voices), random.Random(f"conspiracy {plan.seed}"))
+        self._conspires = bool(liars) and (not self._lies_at_random or draw.random() < 0.3)
         self._lie_pause_ms = draw.choice((50, 200, 800))
         self.outcome = Outcome()
         self.rounds_of_faults = 0
@@ -117,8 +119,10 @@ class Run:
         cluster, watch = self.cluster, self.cluster.watch
         if self._gossips:
             self._gossip_for_ever()
-        if self._voices:
+        if self._lies_at_random:
             self._lie_for_ever()
+        if self._conspires:
+            self._conspire_for_ever()
         self.chaos.begin()
         cluster.start()
         since_ms = cluster.now_ms
@@ -132,11 +136,12 @@ class Run:
         self.cluster.at(GOSSIP_MS, self._gossip_for_ever)
 
     def _lie_for_ever(self) -> None:
-        if self._lies_at_random:
-            self._draw.choice(self._voices).lie()
-        if self._conspires:
-            self._conspiracy.attack()
+        self._draw.choice(self._voices).lie()
         self.cluster.at(self._draw.randint(5, 2 * self._lie_pause_ms), self._lie_for_ever)
+
+    def _conspire_for_ever(self) -> None:
+        self._conspiracy.attack()
+        self.cluster.at(self._draw.randint(1, 10), self._conspire_for_ever)
 
     # --- healing
 
@@ -147,12 +152,12 @@ class Run:
         if not self._gossips:
             self._gossip_for_ever()
         up = self._survivors()
-        goal = max(member.height for member in cluster.members) + BLOCKS
-        rounds, end_ms = watch.rounds_begun, cluster.now_ms + HEALING_MS
+        tip = max(member.height for member in cluster.members)
+        before, end_ms = watch.rounds_above(tip), cluster.now_ms + HEALING_MS
         most_rounds = HEALING_ROUNDS + HEALING_ROUNDS_PER_MEMBER * self.plan.quorum.members
-        while min(member.height for member in up) < goal:
+        while min(member.height for member in up) < tip + BLOCKS:
             cluster.run_for(SLICE_MS)
-            self.outcome.healing_rounds = watch.rounds_begun - rounds
+            self.outcome.healing_rounds = len(watch.rounds_above(tip) - before)
             if self.outcome.healing_rounds > most_rounds or cluster.now_ms > end_ms:
                 raise Violation(
                     "standstill",

@@ -45,6 +45,10 @@ class Watch:
         """How many rounds there were."""
         return len(self._begun)
 
+    def rounds_above(self, height: int) -> set[tuple[int, int]]:
+        """The rounds (height and round) that members took part in above a height."""
+        return {begun for begun in self._begun if begun[0] > height}
+
     # --- what members write down
 
     def recorded(self, member: int, records: Sequence[Record]) -> None:
