@@ -193,12 +193,11 @@ class Cluster(Timeline):
             member.tell_tip()
 
     def gossip(self) -> None:
-        """Every node that hears others catches up with one of them."""
+        """Every node that hears others catches up with one of those that have more blocks."""
         for member in self.members:
-            others = [other for other in self.members if other is not member]
-            chain = self.random.choice(others or self.members).chain
-            if len(chain) > len(member.chain) and not member.node_down and not member.node_stale:
-                member.chain = list(chain)
+            longer = [other.chain for other in self.members if len(other.chain) > len(member.chain)]
+            if longer and not member.node_down and not member.node_stale:
+                member.chain = list(self.random.choice(longer))
                 member.tell_tip()
 
     def lose_block(self, member: Member) -> None:

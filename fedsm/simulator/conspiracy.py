@@ -76,8 +76,8 @@ class Split(Conspiracy):
 class Locks(Conspiracy):
     """Has honest members lock on different blocks, and then puts the older lock's block to the vote again.
 
-    One member alone gets to see Q prevotes for a block of ours; the others lock on the next honest proposal, for which
-    we prevote and do not precommit; then the first block comes again, with its real proof.
+    One member alone gets to see Q prevotes for a block of ours; the others lock on the next honest proposal, for
+    which we prevote and do not precommit; then the first block comes again, with its real proof.
     """
 
     def attack_round(self, at: Round, proposer: Voice | None) -> None:

@@ -37,4 +37,3 @@ def failure_of(plan: Plan) -> tuple[Plan, Violation] | None:
     except Violation as violation:
         return replace(plan, rounds=run.rounds_needed, faults=run.occurring), violation
     return None
-

@@ -1,7 +1,7 @@
 """Faults put into the machines, guard and host on purpose: the simulator must find each of them.
 
-A mutant takes away one rule. ``put`` changes it for the time of a test; ``codes`` are the violations by which it may be
-found, ``plan`` the runs in which it is looked for.
+A mutant takes away one rule. ``put`` changes it for the time of a test; ``codes`` are the violations by which it
+may be found, ``plan`` the runs in which it is looked for.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import msgspec
 import pytest
 
 from fedsm.simulator.cluster import Cluster
+from fedsm.simulator.disk import Disk
 from fedsm.simulator.member import Member
 from fedsm.simulator.plan import Plan, faults_of
-from signers.key_memory import KeyMemory
+from fedsm.simulator.wire import signature_word
 from states.agreement import Agreement
 from states.agreement_view import AgreementView
 from states.closing import Signatures
@@ -28,7 +29,7 @@ from states.quorum import Quorum, Tally
 from states.round import Round, Settings
 
 Patch = pytest.MonkeyPatch
-THREE_OF_FIVE, FOUR_VOTES = Quorum(5, 3, 3), Quorum(5, 3, 4)
+THREE_OF_FIVE, FOUR_VOTES, THREE_OF_FOUR = Quorum(5, 3, 3), Quorum(5, 3, 4), Quorum(4, 3, 3)
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,20 @@ def forgets_its_lock_on_restart(patch: Patch) -> None:
     after(patch, Agreement, "reset", forget)
 
 
-@mutant("two-signatures", "two-decisions", "undecided-signature", "guard-refuses")
-def signs_without_a_certificate(patch: Patch) -> None:
-    def sign(self: Agreement) -> None:
-        if self.lock is not None:
-            self._emit(SignDigest(self.height, self.lock.block_hash, self.lock.block))
+def sign_what_is_locked(self: Agreement) -> None:
+    if self.lock is not None:
+        self._emit(SignDigest(self.height, self.lock.block_hash, self.lock.block))
 
-    after(patch, Agreement, "lock_and_precommit", sign)
-    patch.setattr(KeyMemory, "_check_signable", lambda *_: None)
+
+@mutant("guard-refuses")
+def signs_without_a_certificate(patch: Patch) -> None:
+    after(patch, Agreement, "lock_and_precommit", sign_what_is_locked)
+
+
+@mutant("undecided-signature")
+def signs_without_a_certificate_and_no_guard_refuses(patch: Patch) -> None:
+    after(patch, Agreement, "lock_and_precommit", sign_what_is_locked)
+    patch.setattr(Disk, "sign", lambda disk, _height, hash_, _block: signature_word(disk.signer.member, hash_))
 
 
 # --- what is counted
@@ -178,7 +185,7 @@ def accepts_a_proposal_from_the_wrong_member(patch: Patch) -> None:
     patch.setattr(Agreement, "record_proposal", record)
 
 
-@mutant("vote-against-lock", quorum=Quorum(7, 5, 5), hostile=2)
+@mutant("vote-against-lock", quorum=THREE_OF_FOUR, hostile=1, faults="none")
 def drops_the_valid_round_rule(patch: Patch) -> None:
     def is_acceptable(self: AgreementView) -> bool:
         proposal = self._proposal()
@@ -189,7 +196,7 @@ def drops_the_valid_round_rule(patch: Patch) -> None:
     patch.setattr(AgreementView, "proposal_is_acceptable", is_acceptable)
 
 
-@mutant("vote-against-lock", faults="crash,loss,partition,node,reorder")
+@mutant("vote-against-lock", quorum=THREE_OF_FOUR, hostile=1, faults="loss,reorder,delay")
 def prevotes_without_a_look_at_its_lock(patch: Patch) -> None:
     def is_acceptable(self: AgreementView) -> bool:
         proposal = self._proposal()
