@@ -30,7 +30,7 @@ def main() -> None:
                 "id": i,
                 "rpcport": service.port,
                 "rpccookiefile": service.cookie_file,
-                "blocktime": 1,
+                "blocktime": 0.5,
                 "datadir": f"{directory}/member-{i}",
             }
             members.append(BlockSigning(conf, addresses, signer=SoftwareSigner(keys.keys[i])))

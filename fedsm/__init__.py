@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedsm.library import BlockSigning, MultiSig
+from fedsm.library import AssetIssuance, BlockSigning, MultiSig
 from fedsm.version import __version__
 
-__all__ = ["BlockSigning", "MultiSig", "__version__"]
+__all__ = ["AssetIssuance", "BlockSigning", "MultiSig", "__version__"]

@@ -40,12 +40,13 @@ class Funding:
 class Issue:
     """What is issued: ``amount`` satoshi of a new asset to ``destination``, ``tokens`` units to the custody.
 
-    ``fee_coins`` are the values in satoshi of coins that the custody gets for the fees of reissuances.
+    ``fee_coins`` are the values in satoshi of coins that the custody gets for the fees of reissuances. Without
+    tokens there is no custody, and the asset is never reissued.
     """
 
     amount: int
     destination: bytes
-    tokens: int
+    tokens: int = 0
     fee_coins: tuple[int, ...] = ()
 
 
@@ -55,7 +56,7 @@ def tags_of(outpoint: bytes, contract: bytes = NO_CONTRACT) -> AssetTags:
     return AssetTags(bytes(wally.tx_elements_issuance_generate_entropy(outpoint[:32], index, contract)))
 
 
-def make_issuance(issue: Issue, funding: Funding, custody: Custody) -> bytes:
+def make_issuance(issue: Issue, funding: Funding, custody: Custody | None) -> bytes:
     """The transaction; its one input is not signed yet. Raises DraftError when the funding does not suffice."""
     rest = funding.satoshi - sum(issue.fee_coins) - funding.fee
     if rest < 0:
@@ -63,16 +64,18 @@ def make_issuance(issue: Issue, funding: Funding, custody: Custody) -> bytes:
     tags, policy = tags_of(funding.outpoint), funding.policy_asset
     transaction = wally.tx_init(VERSION, 0, 1, 4 + len(issue.fee_coins))
     index = int.from_bytes(funding.outpoint[32:], "little") | ISSUANCE_BIT
-    issued = (NO_NONCE, NO_CONTRACT, explicit_value(issue.amount), explicit_value(issue.tokens))
+    tokens = explicit_value(issue.tokens) if issue.tokens else None
+    issued = (NO_NONCE, NO_CONTRACT, explicit_value(issue.amount), tokens)
     wally.tx_add_elements_raw_input(
         transaction, funding.outpoint[:32], index, SEQUENCE, None, None, *issued, None, None, None, 0
     )
     add_explicit(transaction, tags.asset, issue.amount, issue.destination)
-    secrets = derive_secrets(custody, b"issuance/1", funding.outpoint)
-    sources = [Source(policy), Source(tags.asset), Source(tags.token)]
-    add_token_output(transaction, custody, tags.token, issue.tokens, None, secrets, sources)
-    for satoshi in issue.fee_coins:
-        add_explicit(transaction, policy, satoshi, custody.script_pubkey)
+    if custody is not None:
+        secrets = derive_secrets(custody, b"issuance/1", funding.outpoint)
+        sources = [Source(policy), Source(tags.asset), Source(tags.token)]
+        add_token_output(transaction, custody, tags.token, issue.tokens, None, secrets, sources)
+        for satoshi in issue.fee_coins:
+            add_explicit(transaction, policy, satoshi, custody.script_pubkey)
     if rest > 0:
         add_explicit(transaction, policy, rest, funding.change)
     add_explicit(transaction, policy, funding.fee, None)

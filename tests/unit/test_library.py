@@ -12,12 +12,14 @@ import pytest
 import wallycore as wally
 
 import fedsm
-from fedsm import BlockSigning, MultiSig, library
+from fedsm import AssetIssuance, BlockSigning, MultiSig, library
 from fedsm.chains.script import ScriptError, parse_multisig
 from fedsm.config import DaemonConfig, NodeAccess
 from fedsm.errors import FedsmError
+from fedsm.reissue.config import ReissueConfig
 from signers.base import Signer
 from signers.software import SoftwareSigner, encode_wif
+from states.amounts import Inflation
 
 NODES = ["127.0.0.1:1501", "127.0.0.1:1502", "127.0.0.1:1503"]
 CONF = {
@@ -52,8 +54,8 @@ def daemons(monkeypatch: pytest.MonkeyPatch) -> type[NotingDaemon]:
     return NotingDaemon
 
 
-def test_the_package_offers_the_two_classes_and_its_version() -> None:
-    assert set(fedsm.__all__) == {"BlockSigning", "MultiSig", "__version__"}
+def test_the_package_offers_three_classes_and_its_version() -> None:
+    assert set(fedsm.__all__) == {"AssetIssuance", "BlockSigning", "MultiSig", "__version__"}
 
 
 def test_the_example_in_the_readme_runs(tmp_path: Path) -> None:
@@ -64,6 +66,15 @@ def test_the_example_in_the_readme_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"^block 3 is [0-9a-f]{64}\nerrors: \[None, None, None\]$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["three_members", "asset_issuance"])
+def test_the_examples_run(name: str) -> None:
+    file = Path(__file__).parents[2] / "examples" / f"{name}.py"
+    done = subprocess.run([sys.executable, file], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    ends = {"three_members": r"five blocks, the last one is [0-9a-f]{64}", "asset_issuance": r"[1-9]\d* payments"}
+    assert re.search(rf"^{ends[name]}$", done.stdout, re.MULTILINE)
 
 
 # MultiSig
@@ -133,16 +144,27 @@ def test_what_is_new_in_conf_reaches_the_daemon(daemons: type[NotingDaemon], tmp
     ("conf", "in_rate", "named"),
     [
         (CONF | {"msgtype": "smoke"}, 0, "smoke"),
-        (CONF, 0.0101, "reissuance"),
+        (CONF, 0.0101, "--reissuancescript"),
+        (CONF, "much", "much"),
         (CONF | {"blocktime": 0}, 0, "between 0.05 s and a day"),
     ],
 )
 def test_what_is_not_there_is_refused_when_it_is_asked_for(
-    daemons: type[NotingDaemon], conf: dict[str, Any], in_rate: float, named: str
+    daemons: type[NotingDaemon], conf: dict[str, Any], in_rate: float | str, named: str
 ) -> None:
     with pytest.raises(ValueError, match=named):
         BlockSigning(conf, NODES, in_rate, 60, "address", "script")
     assert daemons.made == []
+
+
+@pytest.mark.parametrize("rate", [0.05, "0.05"])
+def test_the_old_reissuance_arguments_make_the_schedule(daemons: type[NotingDaemon], rate: float | str) -> None:
+    script = MultiSig(3, 2).script
+    BlockSigning(CONF | {"blocktime": 30, "reissuanceprivkey": "key"}, NODES, rate, 1440, "address", script)
+    multisig = parse_multisig(bytes.fromhex(script))
+    assert daemons.made[0].config.reissue == ReissueConfig(
+        Inflation("0.05", 1440, 30_000), "address", multisig, "key"
+    )
 
 
 def test_a_daemon_that_was_stopped_leaves_no_error(daemons: type[NotingDaemon]) -> None:
@@ -180,3 +202,11 @@ def test_a_thread_without_access_to_a_node_ends_with_the_line_that_says_so() -> 
     thread.join()
     assert isinstance(thread.error, FedsmError)
     assert "--rpcpassword" in str(thread.error)
+
+
+# AssetIssuance
+
+
+def test_nothing_is_issued_by_a_node_that_is_not_there() -> None:
+    with pytest.raises(FedsmError, match=r"no asset was issued: .*refused"):
+        AssetIssuance({"rpcuser": "alice", "rpcpassword": "hunter2", "rpcport": 1}, 1)
