@@ -100,18 +100,18 @@ def test_sigterm_ends_a_daemon_cleanly_and_a_second_start_goes_on(federation: Ma
 
 
 def test_a_chain_that_fell_behind_catches_up_at_half_the_interval(federation: Make) -> None:
-    with federation(members=3, threshold=2, interval_s=2.0) as fed:
+    with federation(members=3, threshold=2, interval_s=1.0) as fed:
         fed.cast.start()
         fed.wait_height(1)
         for member in (0, 1):
             fed.cast.daemons[member].terminate()
-        time.sleep(8)  # four slots are missed
+        time.sleep(4)  # four slots are missed
         for member in (0, 1):
             fed.cast.daemons[member].start()
         seen = len(fed.cast.lines(2, "block_accepted"))
         fed.wait_event(2, "block_accepted", count=seen + 5)
         slots = [line["slot_ms"] for line in fed.cast.lines(2, "block_accepted")[seen:]]
-        assert 1000 in [later - earlier for earlier, later in itertools.pairwise(slots)], slots
+        assert 500 in [later - earlier for earlier, later in itertools.pairwise(slots)], slots
 
 
 def test_members_whose_guards_are_all_new_go_on_with_an_old_chain(federation: Make) -> None:
