@@ -160,6 +160,9 @@ def _supervise(daemon: Daemon, reloader: Reloader) -> None:
     manager.ready()
     with reloader.working(), watchdog.watching():
         daemon.run()
+    # Python puts the defaults back as it ends: another of these would then make a clean end look like a fault.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     manager.stopping()
 
 

@@ -96,9 +96,12 @@ def test_the_service_manager_hears_that_it_is_ready_and_how_it_is(alone: Federat
             alone.nodes.start_node(0)
             hear("STATUS=height [2-9], ready")
             hear("WATCHDOG=1")
+            service.process.terminate()
+            hear("STOPPING=1")
+            while service.process.poll() is None:  # somebody has no patience
+                service.process.terminate()
         finally:
             service.end()
-        hear("STOPPING=1")
         assert service.process.returncode == 0
 
 
