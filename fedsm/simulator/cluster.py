@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable
+from functools import partial
 
 from fedsm.simulator.disk import Disk, Store
 from fedsm.simulator.member import Member
@@ -36,13 +37,17 @@ from states.messages import Heartbeat, IdentityCertificate, Message
 from states.quorum import Quorum, default_vote_quorum
 from states.round import Settings
 from states.schedule import Schedule
+from transports.opener import SEEN_LIMIT
 
 HEARTBEAT_MS = 1000
 TIMEOUTS = Timeouts(propose_ms=200, prevote_ms=100, precommit_ms=100, resend_ms=100, cap_ms=2000)
 
 
 class Cluster(Timeline):
-    """A federation in one process. ``deliver`` decides the fate of each message: delays in ms, or none."""
+    """A federation in one process. ``deliver`` decides the fate of each message: delays in ms, or none.
+
+    Envelopes that come to a member again within ``echo_ms`` are dropped, as transports/opener.py does.
+    """
 
     def __init__(
         self,
@@ -58,8 +63,10 @@ class Cluster(Timeline):
         timeouts: Timeouts = TIMEOUTS,
         member_class: type[Member] = Member,
         heartbeats: bool = True,
+        echo_ms: int = 0,
     ) -> None:
         super().__init__()
+        self.echo_ms = echo_ms
         self.quorum = Quorum(n, m, votes or default_vote_quorum(n, m))
         self.interval_ms = interval_ms
         self.timeouts = timeouts
@@ -150,15 +157,19 @@ class Cluster(Timeline):
                 self.deliver_to(receiver, envelope, sender)
 
     def deliver_to(self, receiver: Member, envelope: bytes, sender: int | None = None) -> None:
-        """Put an envelope on the link from ``sender`` (its author, or who sends it again) to one member."""
+        """Put an envelope on the link from ``sender`` (its author, or who sends it again) to one member.
+
+        Nothing is put there that came to it just now, or will in a moment.
+        """
+        heard = receiver.heard
+        if abs(self.now_ms - heard.get(envelope, 0)) < self.echo_ms:
+            return
         wire = unseal(envelope)
-        origin = wire.sender if sender is None else sender
-
-        def arrive() -> None:
-            receiver.step(Received(wire.sender, wire.message, envelope, receiver.now_ms()))
-
-        for delay_ms in self.deliver(origin, receiver.index, wire.message):
-            self.at(delay_ms, arrive)
+        for delay_ms in self.deliver(wire.sender if sender is None else sender, receiver.index, wire.message):
+            if len(heard) >= SEEN_LIMIT:
+                heard.clear()
+            heard[envelope] = self.now_ms + delay_ms
+            self.at(delay_ms, partial(receiver.hear, wire, envelope))
 
     def _beat_for_ever(self) -> None:
         self.beat()

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from fedsm.simulator.disk import PowerCut, Store
 from fedsm.simulator.services import Order, answer_of
 from fedsm.simulator.violation import Violation
+from fedsm.simulator.wire import Wire
 from fedsm.trace import UNTRACED, Trace
 from signers.guard_codes import GuardError
 from states.effects import Effect, Persist, Report, SignDigest
-from states.events import Event, Outcome, PersistFailed, TipChanged
+from states.events import Event, Outcome, PersistFailed, Received, TipChanged
 from states.memory import Memory
 from states.round import Round
 
@@ -29,7 +30,8 @@ class Member:
 
     ``crash_after``: it crashes once that many more effects are carried out. ``disk_ms``: how long a write takes.
     ``node_down``: its node does not answer for now; ``node_stale``: it hears of no other node's blocks; ``node_ms``
-    and ``signer_ms``: how long they take. ``offset_ms``: what its wall clock is ahead.
+    and ``signer_ms``: how long they take. ``offset_ms``: what its wall clock is ahead. ``heard``: when envelopes
+    came, or are to come.
     """
 
     def __init__(self, cluster: Cluster, index: int, store: Store) -> None:
@@ -68,6 +70,7 @@ class Member:
         self.trace.start()
         self.alive = True
         self.life += 1
+        self.heard: dict[bytes, int] = {}
         self._is_writing = False
         self._waiting: deque[Callable[[], None]] = deque()
 
@@ -107,6 +110,11 @@ class Member:
         except GuardError as error:
             self.check_refusal(error)
         return memory
+
+    def hear(self, wire: Wire, envelope: bytes) -> None:
+        """A message arrives."""
+        if self.alive:
+            self.step(Received(wire.sender, wire.message, envelope, self.now_ms()))
 
     def step(self, event: Event) -> None:
         """Take an event and carry out what follows. While the disk writes, events wait."""

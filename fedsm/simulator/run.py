@@ -16,6 +16,7 @@ from fedsm.simulator.hostile import Liar
 from fedsm.simulator.member import Member
 from fedsm.simulator.plan import HOSTILE, Plan, tolerated
 from fedsm.simulator.violation import Violation
+from transports.opener import REPEAT_MS
 
 LEAST_ROUNDS, MOST_ROUNDS = 10, 60  # of faults, in one run
 SLICE_MS = 500
@@ -62,6 +63,7 @@ class Run:
             stores=stores,
             liars=liars,
             timeouts=timeouts_for(interval_ms),
+            echo_ms=REPEAT_MS,
         )
         self.chaos = Chaos(self.cluster, plan.seed, plan.faults)
         self._voices = [Liar(self.cluster, n, random.Random(f"liar {n} {plan.seed}")) for n in sorted(liars)]
