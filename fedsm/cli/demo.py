@@ -19,10 +19,14 @@ from fedsm.chains.rpc import RpcError, RpcUnavailable
 from fedsm.chains.script import Multisig, ScriptError
 from fedsm.demo.broker import Broker
 from fedsm.demo.cast import Cast, demo_secrets, multisig_of
+from fedsm.demo.inflation_plot import InflationScenario
+from fedsm.demo.inflation_verdict import TakeOver, judge_inflation, judge_payments
+from fedsm.demo.leaders import leaders_in
 from fedsm.demo.links import LinkKind, Links
 from fedsm.demo.nodes import DevnetNodes, ElementsNodes, NodeAddress, Nodes
 from fedsm.demo.scenario import Scenario
 from fedsm.demo.screen import Screen
+from fedsm.demo.treasury import Treasury
 from fedsm.demo.verdict import Verdict, judge, signing_members
 from fedsm.errors import FedsmError
 from states.quorum import Quorum, default_vote_quorum
@@ -58,6 +62,19 @@ from states.quorum import Quorum, default_vote_quorum
 @click.option("--kafka", help="Kafka broker to use, host:port.  [default: start one]")
 @click.option("--dynafed/--no-dynafed", default=True, show_default=True, help="Form of the blocks.")
 @click.option("--faults/--no-faults", default=True, show_default=True, help="Kill, restart and stop members.")
+@click.option(
+    "--inflation",
+    "inflate",
+    is_flag=True,
+    help="Issue two assets, pay with them and reissue them, over three periods; a leader is killed in one.",
+)
+@click.option(
+    "--inflation-period",
+    type=click.IntRange(4, 1000),
+    default=8,
+    show_default=True,
+    help="Blocks from one reissuance to the next.",
+)
 @click.option("--workdir", type=click.Path(file_okay=False, path_type=Path), help="Keep logs and state here.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, nothing else.")
 def demo(
@@ -72,12 +89,15 @@ def demo(
     kafka: str | None,
     dynafed: bool,
     faults: bool,
+    inflate: bool,
+    inflation_period: int,
     workdir: Path | None,
     as_json: bool,
 ) -> None:
     """Run a federation: N daemons on N nodes make blocks while members are killed and stopped.
 
-    Ends with status 0 only if every block verified and there was no fork.
+    Ends with status 0 only if every block verified and there was no fork. With --inflation it runs for as many
+    blocks as that takes, and every reissuance that was due must have come once, by the amount of the rule.
     """
     secrets = demo_secrets(members, seed)
     try:
@@ -93,7 +113,7 @@ def demo(
         try:
             with _broker(transport, kafka, directory) as broker:
                 links = Links(transport, members, broker)
-                stage = Stage(nodes, secrets, multisig, links, directory)
+                stage = Stage(nodes, secrets, multisig, links, directory, inflation_period if inflate else None)
                 verdict = _play(stage, blocks, blocktime, faults=faults, quiet=as_json)
         except (RpcError, RpcUnavailable) as error:
             raise FedsmError(f"a node of the demo failed: {error}") from None
@@ -122,13 +142,14 @@ def _broker(transport: LinkKind, address: str | None, directory: Path) -> Iterat
 
 @dataclass(frozen=True)
 class Stage:
-    """What a demo is played on."""
+    """What a demo is played on. ``period`` is in blocks, None if nothing is reissued."""
 
     nodes: Nodes
     secrets: list[bytes]
     multisig: Multisig
     links: Links
     directory: Path
+    period: int | None
 
 
 def _play(stage: Stage, blocks: int, blocktime: float, *, faults: bool, quiet: bool) -> Verdict:
@@ -140,24 +161,62 @@ def _play(stage: Stage, blocks: int, blocktime: float, *, faults: bool, quiet: b
         genesis = nodes.addresses[0].rpc().call("getblockhash", [0])
         stage.links.prepare(stage.directory, multisig, genesis, blocktime)
         screen.signers_of = lambda member, block_hash: _signers(nodes.addresses[member], block_hash, multisig)
+        treasury = None
+        if stage.period is not None:
+            treasury = Treasury.open(nodes.addresses[0], multisig, stage.period, blocktime)
         cast = Cast(
-            stage.secrets, nodes.addresses, stage.directory, blocktime, on_line=screen.hear, links=stage.links
+            stage.secrets,
+            nodes.addresses,
+            stage.directory,
+            blocktime,
+            on_line=screen.hear,
+            links=stage.links,
+            extra=() if treasury is None else treasury.options,
         )
-        scenario = Scenario(cast, quorum, blocks, blocktime, screen, faults=faults)
+        scenario = _scenario(cast, quorum, blocks, blocktime, screen, treasury, faults=faults)
         try:
             with screen:
                 problem = scenario.run()
             verdict = judge(cast, nodes.addresses, multisig, quorum, blocks)
         finally:
             cast.close()
+        if treasury is not None and isinstance(scenario, InflationScenario):
+            _judge_inflation(verdict, stage, cast, treasury, scenario.take_over)
     finally:
         nodes.close()
     if problem is not None:
-        verdict.faults.append(problem)
-        verdict.ok = False
+        verdict.add_fault(problem)
     verdict.killed, verdict.restarted, verdict.stopped = scenario.killed, scenario.restarted, scenario.stopped
     screen.summary(verdict)
     return verdict
+
+
+def _scenario(
+    cast: Cast,
+    quorum: Quorum,
+    blocks: int,
+    blocktime: float,
+    screen: Screen,
+    treasury: Treasury | None,
+    *,
+    faults: bool,
+) -> Scenario:
+    if treasury is None:
+        return Scenario(cast, quorum, blocks, blocktime, screen, faults=faults)
+    return InflationScenario(cast, quorum, blocks, blocktime, screen, treasury, faults=faults)
+
+
+def _judge_inflation(
+    verdict: Verdict, stage: Stage, cast: Cast, treasury: Treasury, take_over: TakeOver | None
+) -> None:
+    """With the daemons gone the chains stand still."""
+    ledgers = [treasury.ledger(node) for node in stage.nodes.addresses]
+    leaders = leaders_in(stage.directory)
+    inflation = treasury.config.inflation
+    outcome = judge_inflation(ledgers, treasury.issued, inflation, cast, leaders, verdict.members)
+    judge_payments(outcome, treasury)
+    outcome.take_over = take_over
+    verdict.take_inflation(outcome)
 
 
 def _signers(node: NodeAddress, block_hash: str, multisig: Multisig) -> str:

@@ -9,8 +9,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from fedsm.demo.inflation_verdict import InflationOutcome
 from fedsm.demo.process import LogLine
 from fedsm.demo.verdict import Verdict
+from fedsm.reissue.report import units
+
+# Events of a reissuance, in words.
+_REISSUED = {"reissuance_sent": "sent by", "reissuance_confirmed": "confirmed, says"}
 
 
 class Screen:
@@ -21,6 +26,7 @@ class Screen:
         self._lock = threading.Lock()
         self._rows: list[dict[str, str]] = [{} for _ in range(members)]
         self._heights: set[int] = set()
+        self._reissued: set[tuple[str, str, int]] = set()
         self._live: Live | None = None
         self.signers_of: Callable[[int, str], str] = lambda _member, _block_hash: ""
         if self._console.is_terminal and not quiet:
@@ -51,6 +57,8 @@ class Screen:
                 signers = self.signers_of(member, line["hash"])
                 row.update(block=f"{line['height']} {line['hash'][:10]}", signers=signers)
                 self._say_block(line, row["signers"])
+            elif event in _REISSUED:
+                self._say_reissued(member, line)
             elif event == "started":
                 row.update(state="started")
             elif event == "stopped":
@@ -75,6 +83,15 @@ class Screen:
                 f"{line['latency_ms']:>5} ms after its slot  signed by {signers}"
             )
 
+    def _say_reissued(self, member: int, line: LogLine) -> None:
+        """One line when the first member has sent it, and one when the first has seen it in a block."""
+        asset, _, rest = line["detail"].removeprefix("asset ").partition(": ")
+        place = line["event"], asset, line["height"]
+        if self._live is None and place not in self._reissued:
+            self._reissued.add(place)
+            what = _REISSUED[line["event"]]
+            self._print(f"  asset {asset[:8]}, due at height {line['height']}: {what} member {member}: {rest}")
+
     def _print(self, line: str) -> None:
         """A line, left in one piece however narrow the terminal is."""
         self._console.print(line, soft_wrap=True)
@@ -97,6 +114,32 @@ class Screen:
             f"killed {verdict.killed}, restarted {verdict.restarted}, stopped {verdict.stopped}; "
             f"forks: {verdict.forks}, double signatures: {verdict.double_signatures}"
         )
+        if verdict.inflation is not None:
+            self._show_inflation(verdict.inflation)
         for fault in verdict.faults:
             self._print(f"FAULT: {fault}")
         self._print("every block verified, no fork" if verdict.ok else "FAILED")
+
+    def _show_inflation(self, outcome: InflationOutcome) -> None:
+        self._print(
+            f"\n{'asset':<10} {'period':>6} {'due':>5} {'height':>6} {'expected supply':>20} {'supply':>20} "
+            f"{'difference':>12} {'leader':>6}  transaction"
+        )
+        for row in outcome.reissuances:
+            self._print(
+                f"{row.asset[:8]:<10} {row.period:>6} {row.due_height:>5} {_or_dash(row.height):>6} "
+                f"{units(row.expected_supply):>20} {units(row.supply):>20} {row.difference:>12} "
+                f"{_or_dash(row.leader):>6}  {_or_dash(row.txid)}"
+            )
+        if outcome.take_over is not None:
+            self._print(
+                f"leader {outcome.take_over.killed} died in the middle of the reissuances due at height "
+                f"{outcome.take_over.due_height}, and others took over"
+            )
+        self._print(
+            f"payments between clients: {outcome.payments['sent']}, {outcome.payments['confirmed']} in blocks"
+        )
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None else str(value)

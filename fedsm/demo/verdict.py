@@ -10,6 +10,7 @@ from fedsm.chains.facts import BlockFacts, facts_of
 from fedsm.chains.header import parse_header
 from fedsm.chains.script import Multisig
 from fedsm.demo.cast import Cast
+from fedsm.demo.inflation_verdict import InflationOutcome
 from fedsm.demo.nodes import NodeAddress
 from states.quorum import Quorum
 
@@ -27,7 +28,10 @@ class BlockRecord:
 
 @dataclass
 class Verdict:
-    """The outcome of a demo. ``latency_ms`` runs from the opening of a slot to acceptance by all members up."""
+    """The outcome of a demo. ``latency_ms`` runs from the opening of a slot to acceptance by all members up.
+
+    ``inflation`` is there if assets were reissued.
+    """
 
     ok: bool
     members: int
@@ -41,10 +45,24 @@ class Verdict:
     restarted: list[int]
     stopped: list[int]
     faults: list[str] = field(default_factory=list)
+    inflation: InflationOutcome | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The verdict as plain JSON values."""
-        return asdict(self)
+        """The verdict as plain JSON values, those about reissuance among the others."""
+        values = asdict(self)
+        del values["inflation"]
+        return values | ({} if self.inflation is None else self.inflation.as_dict())
+
+    def take_inflation(self, outcome: InflationOutcome) -> None:
+        """What became of the reissuances counts too."""
+        self.inflation = outcome
+        for fault in outcome.faults:
+            self.add_fault(fault)
+
+    def add_fault(self, fault: str) -> None:
+        """Something went wrong."""
+        self.faults.append(fault)
+        self.ok = False
 
 
 def judge(cast: Cast, nodes: list[NodeAddress], multisig: Multisig, quorum: Quorum, wanted: int) -> Verdict:
