@@ -85,9 +85,12 @@ class Disk:
         self.cut_after: int | None = None
         self._connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=256)
         guard_schema.lay_out(self._connection, CHAIN, self.signer.public_key)
+        self._open()
+
+    def _open(self) -> None:
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._rows = Rows(self._connection)
-        self._guard = _Guard(self._connection, self.signer.public_key, self)
+        self.restart()
 
     def restore(self, height: int) -> Memory:
         """See KeyMemory.restore."""
