@@ -7,7 +7,7 @@ STAMP := $(VENV)/.complete
 # PyKCS11 is on the package index ready-made for x86-64 only; elsewhere it is compiled.
 COMPILER := $(if $(filter x86_64,$(shell uname -m)),,g++ python3-dev)
 
-.PHONY: setup demo test lint sim bench fuzz clean system-packages test-packages
+.PHONY: setup demo test lint sim model bench fuzz clean system-packages test-packages
 
 setup: $(STAMP)
 
@@ -62,6 +62,10 @@ sim: setup
 		$(BIN)/fedsm sim --members $$members --seconds $(SECONDS) --seed $${SEED:-$$(date +%s)} \
 			--keep tests/simulation/seeds.txt || exit 1; \
 	done
+
+# Every state that federations of three and four members can reach, within the bounds that it prints.
+model: setup
+	$(BIN)/python -m tests.model $(MODEL)
 
 bench: setup
 	$(BIN)/python -m tests.bench $(BENCH)

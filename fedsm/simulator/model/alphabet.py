@@ -12,7 +12,7 @@ from fedsm.simulator.model.bounds import Case
 from fedsm.simulator.model.host import Deliver, Follow, Input, Local
 from fedsm.simulator.model.likeness import PROOF_OF, message_likeness
 from fedsm.simulator.model.witness import Fact
-from fedsm.simulator.wire import Wire, seal
+from fedsm.simulator.wire import Wire, seal, unseal
 from states.messages import BlockSignature, Heartbeat, Message, Precommit, Prevote, QuorumProof
 
 K = TypeVar("K")
@@ -150,10 +150,28 @@ class Alphabet:
             raise TypeError(f"nobody hears of the fact {letter}")
         return Follow(letter) if isinstance(letter, str) else Deliver(letter)
 
+    def words(self, mask: int) -> Iterator[str]:
+        """The messages and blocks of a set, for people to read."""
+        for letter in self.of(mask):
+            if isinstance(letter, bytes):
+                message = unseal(letter).message
+                block_hash = getattr(message, "block_hash", None)
+                yield f"{type(message).__name__} {short(block_hash)} (round {message.round})"
+            elif isinstance(letter, str):
+                yield f"complete block {short(letter)}"
+
     def of(self, mask: int) -> Iterator[bytes | str | Fact]:
         """The letters of a set."""
         for number in numbers(mask):
             yield self.letters[number]
+
+
+def short(block_hash: str | None) -> str:
+    """Who proposed a block in which round (block_name)."""
+    if block_hash is None:
+        return "nil"
+    height, round_, member, kind = (int(block_hash[at : at + 8], 16) for at in range(0, 32, 8))
+    return f"h{height}r{round_}m{member}" + "ab"[kind - 1 : kind] * (kind > 0)
 
 
 def _put(masks: dict[K, int], key: K, bit: int) -> None:

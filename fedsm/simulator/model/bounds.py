@@ -22,6 +22,14 @@ class Case:
     crashes: int = 0
     liars: frozenset[int] = frozenset()
 
+    def __str__(self) -> str:
+        rounds = " and ".join(map(str, self.rounds))
+        liars = f", member {', '.join(map(str, sorted(self.liars)))} lies" if self.liars else ""
+        return (
+            f"{self.name}: {self.quorum.threshold}-of-{self.quorum.members}, Q = {self.quorum.votes}; "
+            f"rounds at each height: {rounds}; crashes: {self.crashes}{liars}"
+        )
+
     @property
     def heights(self) -> int:
         """How many blocks are made."""

@@ -1,7 +1,7 @@
-"""One member at a time, taken out of its federation: the simulator's own member, disk, node and signer, without time.
+"""One member at a time: the simulator's own member, disk, node and signer, without time and without the others.
 
-A member is loaded, takes one input and all that follows from it at once, and is stored again. What its machines order
-of node and signer is answered at once; what it says is collected.
+A member is loaded, takes one input and all that follows from it at once, and is stored again. What its machines
+order of node and signer is answered at once; what it says is collected.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from fedsm.simulator.model.copies import Image, ModelDisk
 from fedsm.simulator.model.forgetting import Ears, ears_of, forget
 from fedsm.simulator.model.likeness import digest, likeness
 from fedsm.simulator.model.witness import Fact, Observation, Witness
+from fedsm.simulator.violation import Violation
 from fedsm.simulator.wire import unseal
+from fedsm.trace import Standing
 from states.effects import Broadcast, Effect, Persist, SetTimer, SignDigest, SubmitBlock
 from states.events import Received, TimerFired, TimerName
 from states.triggers import trigger_of
@@ -60,7 +62,7 @@ Input = Start | Fire | Deliver | Follow
 class Local(NamedTuple):
     """Where one member stands: its machines (None: it is down), timers, disk, node, and what its node found valid.
 
-    ``digest`` is the same for members that stand alike, ``durable`` for those with the same on disk and in the node.
+    ``digest`` is the same for members that stand alike, ``durable`` for those with the same on disk and node.
     """
 
     member: int
@@ -112,6 +114,26 @@ class ModelMember(Member):
             return went_on
         return super()._carry_out_next(effects)
 
+    def check_waits(self) -> None:
+        """Violation ``deadlock`` when the member would do nothing more if no message ever came."""
+        machine, agreement = self.round, self.round.agreement
+        waits: set[TimerName] = {"resend"}
+        if machine.state == "Idle":
+            waits.add("slot")
+        if machine.state == "Propose":
+            quorum, tally = self.cluster.quorum.votes, agreement.ballots.tally
+            if agreement.state in ("Building", "AwaitProposal", "Judging"):
+                waits.add("propose")
+            elif agreement.state == "Prevoted" and len(tally("prevote", machine.round)) >= quorum:
+                waits.add("prevote")
+            if len(tally("precommit", machine.round)) >= quorum:
+                waits.add("precommit")
+        for name in waits:
+            place = (machine.height, machine.round)
+            if name not in self.pending or (name not in ("slot", "resend") and self.pending[name] != place):
+                where = f"{machine.state}/{agreement.state} of height {place[0]} round {place[1]}"
+                raise Violation("deadlock", f"member {self.index} waits in {where} without a {name} timer")
+
     def live_timers(self) -> tuple[Timer, ...]:
         """The timers that could do something if they fired now; the others never will.
 
@@ -150,11 +172,14 @@ class Host(Cluster):
         self.watch = self._witness = Witness(case)
         self._sent: list[bytes] = []
         self._known: dict[bytes, Local] = {}
+        self._blank = [self._member(index).store.image(1) for index in range(quorum.members)]
 
     def new(self, index: int) -> Local:
         """A member that has never run: its process is not started yet."""
         member = self._member(index)
         member.crash()
+        member.chain = list(self.genesis)
+        member.store.load(self._blank[index])
         return self._stored(member, frozenset())
 
     def step(self, local: Local, given: Input, crash_after: int | None = None) -> Step:
@@ -181,6 +206,12 @@ class Host(Cluster):
         self._load(member, local)
         member.crash()
         return self._stored(member, local.judged)
+
+    def standing(self, local: Local) -> Standing:
+        """The states of a member's machines."""
+        member = self._member(local.member)
+        self._load(member, local)
+        return Standing.of(member.round)
 
     def _give(self, member: ModelMember, given: Input) -> None:
         match given:
@@ -216,6 +247,8 @@ class Host(Cluster):
         member.round = pickle.loads(zlib.decompress(local.core))  # noqa: S301 - our own
         member.pending = {name: (height, round_) for name, height, round_ in local.timers}
         machine = member.round
+        if machine.height > 0:
+            member.pending["resend"] = (machine.height, 0)  # it never fires here, and so never ends
         self._witness.rounds[local.member] = (machine, machine.height, machine.tip, machine.round)
 
     def _stored(self, member: ModelMember, judged: frozenset[str]) -> Local:
@@ -223,9 +256,11 @@ class Host(Cluster):
         if len(chain) > self._case.heights:
             end = digest(member.index, chain)
             return Local(member.index, None, (), _NO_IMAGE, chain, frozenset(), end, end, is_finished=True)
-        disk, timers, standing = member.store.image(len(chain)), (), None
+        disk, standing = member.store.image(len(chain)), None
+        timers: tuple[Timer, ...] = ()
         durable = digest(disk.rows, chain)
         if member.alive:
+            member.check_waits()
             forget(member.round)
             timers, standing = member.live_timers(), likeness(member.round)
         whole = digest(member.index, standing, timers, durable, sorted(judged))

@@ -16,11 +16,6 @@ class Judge:
         self._case = case
         self._moves = moves
         self._judged: set[tuple[int, int]] = {(0, moves.nothing_seen)}
-        self._relevant = 0
-
-    def said_by_liars(self) -> int:
-        """What liars say, all of it under way from the beginning."""
-        return 0
 
     def check(self, under_way: int, step: int) -> None:
         """Violation when the step must not have been taken."""

@@ -67,6 +67,6 @@ def message_likeness(envelope: bytes) -> Wire:
 def _without_voters(struct: Any) -> Any:
     if isinstance(struct, QuorumProof):
         return msgspec.structs.replace(struct, voters=(), envelopes=())
-    field = PROOF_OF.get(type(struct))
-    proof = None if field is None else getattr(struct, field)
+    field = PROOF_OF.get(type(struct), "")
+    proof = getattr(struct, field) if field else None
     return struct if proof is None else msgspec.structs.replace(struct, **{field: _without_voters(proof)})

@@ -1,10 +1,10 @@
 """What a member can do next, worked out once for each place where a member can stand.
 
-Taking in a message that changes nothing for others is *silent*: nothing is said, written down or added to the chain. Silent
-inputs of one member may be put off until just before that member's next loud one without any other member noticing,
-because what is under way stays under way. So a *move* is: some silent inputs, then a loud one; and only where members
-stand after loud inputs is part of a global state. A move whose silent inputs could as well come after the loud one
-leads to nothing new and is left out: whether they could is not assumed, but tried (``_comes_later``).
+An input that changes nothing for others is *silent*: nothing is said, written down or added to the chain. Silent
+inputs of one member may be put off until just before its next loud one without any other member noticing, because
+what is under way stays under way. So a *move* is: some silent inputs, then a loud one; and only where members stand
+after loud inputs is part of a global state. A move whose silent inputs could as well come after the loud one leads
+to nothing new and is left out: whether they could is not assumed, but tried (``_comes_later``).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Move(NamedTuple):
 class Moves:
     """All places where members can stand, by number, and the steps between them.
 
-    ``steps`` holds for each different step what a watch would have seen of it, with what the member's node had found
-    valid before.
+    ``steps`` holds for each different step what a watch would have seen of it, and what the member's node had found
+    valid before it.
     """
 
     def __init__(self, case: Case) -> None:
@@ -87,6 +87,13 @@ class Moves:
             found = dict.fromkeys(self._ways_down(place, near))
             known = self._crash_moves[place, near] = tuple(found)
         return known
+
+    def words(self, place: int) -> str:
+        """Where a member stands, for people to read."""
+        local = self.places[place]
+        if local.is_finished:
+            return "its node has the last block"
+        return "it is down" if local.core is None else f"it is in {self.host.standing(local)}"
 
     def audible(self, place: int) -> int:
         """What may still reach a member: what it took in once changes nothing a second time (a test tries that)."""
