@@ -25,7 +25,7 @@ from signers.guard import Guard
 from signers.software import SoftwareSigner
 from states.memory import VoteCast
 from states.messages import Prevote
-from tests import bench_flood, bench_hsm, bench_trace
+from tests import bench_flood, bench_hsm, bench_reissuance, bench_trace
 from tests.hsm import find_softhsm
 from transports.envelope import Sealer, parse, signed_by
 
@@ -160,12 +160,20 @@ def trace() -> None:
         say(name, value)
 
 
+def reissuance() -> None:
+    """From the block that makes a reissuance due to its broadcast, on both kinds of the embedded chain."""
+    for flavour in ("elements", "ocean"):
+        for name, value in bench_reissuance.due_to_broadcast(flavour):
+            say(name, value)
+
+
 BENCHES: dict[str, Callable[[], None]] = {
     "parts": parts,
     "latency": lambda: federation(DevnetNodes, 60, 1.0, "devnet"),
     "pace": lambda: federation(DevnetNodes, 200, 0.2, "devnet"),
     "memory": lambda: federation(DevnetNodes, 1000, 0.2, "devnet"),
     "hsm": hsm,
+    "reissuance": reissuance,
     "trace": trace,
     "links": links,
     "flood": flood,
@@ -180,6 +188,7 @@ def main(chosen: list[str]) -> None:
         "links",
         "flood",
         "pace",
+        "reissuance",
         "trace",
         *(name for name, path in there.items() if path),
     ]:

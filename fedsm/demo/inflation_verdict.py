@@ -88,7 +88,7 @@ def judge_inflation(
     """Hold the ledgers of all nodes against each other and against the rule."""
     outcome = InflationOutcome([], [], {})
     height = min(ledger.height for ledger in ledgers)
-    senders = _first_senders(cast, members)
+    senders = first_senders(cast, members)
     for asset, amount in issued.items():
         views = [_settled(ledger.entries[asset], height, inflation) for ledger in ledgers]
         if any(view != views[0] for view in views):
@@ -160,7 +160,7 @@ def _row(
     )
 
 
-def _first_senders(cast: Cast, members: int) -> dict[Place, tuple[int, int]]:
+def first_senders(cast: Cast, members: int) -> dict[Place, tuple[int, int]]:
     """Who gave the transaction to its node first, and how long after the first member had the block."""
     due: dict[int, int] = {}
     for member in range(members):

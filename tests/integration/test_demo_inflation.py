@@ -18,7 +18,7 @@ def test_two_assets_are_reissued_over_three_periods_though_a_leader_dies(kind: s
     done = subprocess.run(
         [
             *(sys.executable, "-m", "fedsm", "demo", "--inflation", "--json", *chain),
-            *("--blocktime", "0.6", "--inflation-period", "10"),
+            *("--blocktime", "0.5", "--inflation-period", "10"),
             *("--seed", str(tmp_path), "--workdir", str(tmp_path / "demo")),
         ],
         capture_output=True,
