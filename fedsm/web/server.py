@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -75,7 +76,8 @@ def _listen(settings: HttpSettings, member: int, log: Logger) -> socket.socket |
     try:
         listener = socket.create_server((host, port), family=_family(host), backlog=MAX_CONNECTIONS)
     except OSError as error:
-        trouble = f"cannot listen on {url}: {error.strerror or error}"
+        # The library adds the address to the system's words.
+        trouble = f"cannot listen on {url}: {os.strerror(error.errno) if error.errno else error}"
         if settings.port is not None:
             raise FedsmError(f"{trouble}; choose another with --http, or --http off") from None
         log.warning("http_not_served", detail=f"{trouble}; the daemon runs without it, --http names another")

@@ -212,20 +212,20 @@ async function explore() {
 function showHeight(detail) {
   const zero = detail.slot_ms ?? detail.rounds[0]?.began_at_ms ?? 0;
   const after = (ms) => `${ms - zero >= 0 ? "+" : ""}${ms - zero} ms`;
-  const table = (title, messages, why) =>
+  const table = (title, messages, why, blocks = true) =>
     el(
       "div",
       {},
       el("h3", {}, title),
       why ? el("p", { class: "why" }, why) : null,
-      el("table", {}, el("thead", {}, el("tr", {}, ...["after slot", "message", "member", "block"].map((head) => el("th", { scope: "col" }, head)))), el("tbody", {}, ...messages.map((it) => el("tr", {}, el("td", {}, after(it.at_ms)), el("td", {}, it.kind), el("td", {}, it.member), el("td", {}, el("code", {}, it.kind === "signature" ? "" : (it.hash ?? "nil").slice(0, 12))))))),
+      el("table", {}, el("thead", {}, el("tr", {}, ...["after slot", "message", "member", blocks && "block"].filter(Boolean).map((head) => el("th", { scope: "col" }, head)))), el("tbody", {}, ...messages.map((it) => el("tr", {}, el("td", {}, after(it.at_ms)), el("td", {}, it.kind), el("td", {}, it.member), blocks ? el("td", {}, el("code", {}, (it.hash ?? "nil").slice(0, 12))) : null)))),
     );
   const rounds = detail.rounds.map((round) => {
     const failed = round.failed_at_ms === null ? "" : `failed ${after(round.failed_at_ms)}`;
     const reason = detail.story.map((line) => line.trim()).find((line) => line.startsWith("The round failed"));
     return table(`Round ${round.round}, proposer ${round.proposer}`, round.messages, failed ? (detail.rounds.length === 1 && reason) || failed : "");
   });
-  if (detail.signatures.length > 0) rounds.push(table("Signatures", detail.signatures, ""));
+  if (detail.signatures.length > 0) rounds.push(table("Signatures", detail.signatures, "", false));
   $("explorer").replaceChildren(el("p", { class: "story" }, detail.story.join("\n")), el("div", { class: "rounds" }, ...rounds));
 }
 
