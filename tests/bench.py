@@ -5,6 +5,7 @@ Figures of one run on one machine: compare them with each other, not with other 
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from signers.guard import Guard
 from signers.software import SoftwareSigner
 from states.memory import VoteCast
 from states.messages import Prevote
-from tests import bench_flood, bench_hsm, bench_reissuance, bench_trace
+from tests import bench_flood, bench_hsm, bench_page, bench_reissuance, bench_trace
 from tests.hsm import find_softhsm
 from transports.envelope import Sealer, parse, signed_by
 
@@ -167,6 +168,12 @@ def reissuance() -> None:
             say(name, value)
 
 
+def page() -> None:
+    """What the operator's page and the metrics cost a block; the page in a real browser."""
+    for name, value in bench_page.page():
+        say(name, value)
+
+
 BENCHES: dict[str, Callable[[], None]] = {
     "parts": parts,
     "latency": lambda: federation(DevnetNodes, 60, 1.0, "devnet"),
@@ -175,6 +182,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "hsm": hsm,
     "reissuance": reissuance,
     "trace": trace,
+    "page": page,
     "links": links,
     "flood": flood,
     "elementsd": lambda: federation(ElementsNodes, 200, 1.0, "elementsd"),
@@ -182,7 +190,7 @@ BENCHES: dict[str, Callable[[], None]] = {
 
 
 def main(chosen: list[str]) -> None:
-    there = {"hsm": find_softhsm(), "elementsd": find_elementsd()}
+    there = {"hsm": find_softhsm(), "page": shutil.which("chromedriver"), "elementsd": find_elementsd()}
     for name in chosen or [
         "parts",
         "links",

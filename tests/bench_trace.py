@@ -103,17 +103,18 @@ def latencies_since(daemons: Cast, before: list[int]) -> list[int]:
     ]
 
 
-def compared(found: dict[str, Found]) -> list[tuple[str, str]]:
+def compared(found: dict[str, Found], what: str = "trace") -> list[tuple[str, str]]:
+    """The figures of the ways on and off, and how they differ."""
     means, errors, rows = {}, {}, []
     for way in WAYS:
         ordered = sorted(found[way].latencies)
         middle = ordered[len(ordered) // 10 : len(ordered) - len(ordered) // 10]
         means[way], errors[way] = statistics.mean(middle), statistics.stdev(middle) / len(middle) ** 0.5
         shown = f"{means[way]:.1f} +- {errors[way]:.1f} ms, {len(ordered)} blocks"
-        rows.append((f"trace {way}: slot to acceptance by all, trimmed mean", shown))
-        rows.append((f"trace {way}: processor time of a daemon for a block", f"{cpu_of(found[way]):.1f} ms"))
+        rows.append((f"{what} {way}: slot to acceptance by all, trimmed mean", shown))
+        rows.append((f"{what} {way}: processor time of a daemon for a block", f"{cpu_of(found[way]):.1f} ms"))
     more, error = means["on"] / means["off"] - 1, (errors["on"] ** 2 + errors["off"] ** 2) ** 0.5 / means["off"]
-    rows.append(("trace: overhead of the block latency", f"{more * 100:+.1f} +- {error * 100:.1f} %"))
+    rows.append((f"{what}: overhead of the block latency", f"{more * 100:+.1f} +- {error * 100:.1f} %"))
     return rows
 
 
