@@ -36,7 +36,8 @@ def url(fed: Federation, member: int = 0) -> str:
 
 
 def text(browser: Chrome, selector: str) -> str:
-    return browser.find_element(By.CSS_SELECTOR, selector).text
+    """In one call: the page may put a new element in the place of one that was found."""
+    return str(browser.execute_script("return document.querySelector(arguments[0]).innerText", selector))
 
 
 def wait(browser: Chrome, script: str, limit_s: float = LIMIT_S) -> object:
