@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fedsm import AssetIssuance
+from fedsm import AssetIssuance, BlockSigning
 from fedsm.demo.cast import demo_secrets, multisig_of
 from fedsm.demo.nodes import ElementsNodes, find_elementsd
+from fedsm.demo.treasury import Treasury
+from fedsm.reissue.report import LedgerEntry
+from signers.software import SoftwareSigner
 from tests.integration.federation import Federation, wait_until
 
 
@@ -32,6 +35,34 @@ def test_an_issued_asset_is_paid_to_and_fro_in_blocks(federation: Callable[..., 
             return {txid for block in blocks for txid in rpc.call("getblock", [block])["tx"]}
 
         wait_until(lambda: paid <= confirmed(), 30, lambda: f"not in blocks: {paid - confirmed()}")
+
+
+def test_members_of_a_program_reissue_by_the_old_arguments(federation: Callable[..., Federation]) -> None:
+    period = 4
+    with federation(members=3, threshold=2, interval_s=0.5) as fed:  # its own daemons stay away
+        treasury = Treasury.open(fed.nodes.addresses[0], fed.multisig, period, fed.interval_s)
+        address, script = treasury.config.address, fed.multisig.script.hex()
+        members = []
+        for i, (node, secret) in enumerate(zip(fed.nodes.addresses, fed.secrets, strict=True)):
+            conf = {"id": i, "rpcport": node.port, "rpccookiefile": node.cookie_file, "blocktime": fed.interval_s}
+            conf["datadir"] = fed.directory / f"thread-{i}"
+            signer = SoftwareSigner(secret)
+            members.append(BlockSigning(conf, fed.links.addresses, 0.05, period, address, script, signer))
+        for member in members:
+            member.start()
+        try:
+
+            def reissued() -> list[LedgerEntry]:
+                entries = treasury.ledger(fed.nodes.addresses[1]).entries
+                return [entry for found in entries.values() for entry in found if entry.height is not None]
+
+            wait_until(lambda: len(reissued()) >= 2, 40, lambda: f"{[member.error for member in members]}")
+            assert {entry.asset for entry in reissued()} == set(treasury.issued)
+            assert not [entry.note for entry in reissued() if entry.note]
+        finally:
+            for member in members:
+                member.stop()
+                member.join()
 
 
 @pytest.fixture

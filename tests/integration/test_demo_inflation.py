@@ -35,6 +35,7 @@ def test_two_assets_are_reissued_over_three_periods_though_a_leader_dies(kind: s
         assert numbers == list(range(1, len(numbers) + 1))
         assert len(numbers) >= 3
     assert {row["difference"] for row in rows} == {0}
+    assert all(row["leader"] in range(5) for row in rows), "the traces tell"
     assert all(row["due_height"] < row["height"] <= row["due_height"] + 10 for row in rows)
     assert all(row["supply"] == row["expected_supply"] for row in told["supply"])
     assert told["payments"]["sent"] == told["payments"]["confirmed"] > 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import cast
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from fedsm.clients.base import Payment
 from fedsm.clients.traffic import Traffic
@@ -18,7 +20,7 @@ from fedsm.demo.inflation_verdict import InflationOutcome, TakeOver, judge_infla
 from fedsm.demo.screen import Screen
 from fedsm.demo.treasury import NodeLedger, Treasury
 from fedsm.demo.verdict import Verdict
-from fedsm.reissue.report import LedgerEntry
+from fedsm.reissue.report import LedgerEntry, units
 from states.amounts import Inflation, amount_due
 from states.quorum import Quorum
 from tests.unit.demo_fakes import FakeCast
@@ -330,3 +332,30 @@ def test_the_last_payments_are_waited_for() -> None:
     assert problem is None
     assert treasury.lost == []
     assert chain.height == 3 * PERIOD + 2
+
+
+# The screen
+
+
+def test_the_table_shows_each_reissuance_beside_the_curve() -> None:
+    text = io.StringIO()
+    screen = Screen(5, quiet=False)
+    screen._console = Console(file=text, highlight=False, markup=False, width=40)
+    for member in (3, 1):
+        for event in ("reissuance_sent", "reissuance_confirmed"):
+            screen.hear(member, {"event": event, "height": 8, "detail": f"asset {ONE}: it"})
+    assert text.getvalue().splitlines() == [
+        "  asset abababab, due at height 8: sent by member 3: it",
+        "  asset abababab, due at height 8: confirmed, says member 3: it",
+    ]
+    outcome = judged(ledger({ONE: missing()}))
+    outcome.payments, outcome.take_over = {"sent": 9, "confirmed": 8}, TakeOver(16, 1)
+    screen.summary(verdict_with(outcome))
+    lines = [line.split() for line in text.getvalue().splitlines()]
+    amount = amount_due(INFLATION, 8, 10**14)
+    supply = units(10**14 + amount)
+    assert ["abababab", "1", "8", "9", supply, supply, "0", "3", f"{8:064x}"] in lines
+    (gap,) = [line for line in lines if line[:3] == ["abababab", "2", "16"]]
+    assert (gap[3], gap[6] != "0", gap[-1]) == ("-", True, "-")
+    assert "payments between clients: 9, 8 in blocks" in text.getvalue()
+    assert text.getvalue().endswith("FAILED\n")
