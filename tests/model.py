@@ -20,13 +20,21 @@ from fedsm.simulator.violation import Violation
 from states.quorum import Quorum
 
 TWO_OF_THREE, THREE_OF_FOUR = Quorum(3, 2, 2), Quorum(4, 3, 3)
+# With Q = N there are far fewer states: more rounds, heights and crashes can be gone through.
+ALL_OF_THREE, ALL_OF_FOUR = Quorum(3, 2, 3), Quorum(4, 3, 4)
 
 CASES = (
     Case("three", TWO_OF_THREE, rounds=(1,), crashes=1),
     Case("three-two-rounds", TWO_OF_THREE, rounds=(2,)),
     Case("three-two-heights", TWO_OF_THREE, rounds=(1, 1)),
-    Case("three-with-a-liar", Quorum(3, 2, 3), rounds=(1,), crashes=1, liars=frozenset({1})),
+    Case("three-with-a-liar", ALL_OF_THREE, rounds=(1,), crashes=1, liars=frozenset({1})),
+    Case("all-three-in-three-rounds", ALL_OF_THREE, rounds=(3,)),
+    Case("all-three-in-two-rounds", ALL_OF_THREE, rounds=(2,), crashes=1),
+    Case("all-three-at-two-heights", ALL_OF_THREE, rounds=(1, 1), crashes=1),
     Case("four", THREE_OF_FOUR, rounds=(1,)),
+    Case("all-four", ALL_OF_FOUR, rounds=(1,), crashes=1),
+    Case("all-four-in-two-rounds", ALL_OF_FOUR, rounds=(2,)),
+    Case("all-four-at-two-heights", ALL_OF_FOUR, rounds=(1, 1)),
 )
 # One liar more than 2Q - N - 1: two blocks must be found decided.
 BEYOND = Case("beyond", TWO_OF_THREE, rounds=(1,), liars=frozenset({1}))

@@ -171,11 +171,16 @@ def _text(text: Block, left: float, top: float) -> Iterable[str]:
 
 
 def _curve(points: list[Point]) -> str:
-    """Upright where it passes a layer, curved in the gaps between layers."""
+    """Upright where it passes a layer, curved in the gaps between layers.
+
+    A line of no length would have no direction, and the head of an arrow at its end would point sideways.
+    """
     (x, y), *rest = points
     path = f"M{x:.1f} {y:.1f}"
     for to_x, to_y in rest:
         if abs(to_x - x) < 0.05:
+            if abs(to_y - y) < 0.05:
+                continue
             path += f"V{to_y:.1f}"
         else:
             bend = (to_y - y) / 2

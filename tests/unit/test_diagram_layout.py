@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from itertools import combinations, pairwise
 
@@ -127,3 +128,14 @@ def test_the_words_of_our_pictures_fit_and_do_not_overlap(table: MachineTable, c
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_our_pictures_are_narrow_enough_to_be_read_on_a_page(table: MachineTable) -> None:
     assert float(parsed(table).get("width", 0)) < 1500
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_heads_of_arrows_point_where_their_lines_lead(table: MachineTable) -> None:
+    """A line whose last piece has no length has no direction: browsers let its head point sideways."""
+    headed = [path.get("d", "") for path in parsed(table).iter(f"{SVG}path") if path.get("marker-end")]
+    assert len(headed) > 5
+    for line in headed:
+        pieces = re.findall(r"[MVC][^MVC]*", line)
+        ends = [float(piece[1:].split()[-1]) for piece in pieces]
+        assert ends[-1] != ends[-2], line
