@@ -13,11 +13,12 @@ from functools import partial
 
 from fedsm.simulator.disk import Disk, Store
 from fedsm.simulator.member import Member
+from fedsm.simulator.opener import Opener
 from fedsm.simulator.services import Order
 from fedsm.simulator.timeline import Timeline
 from fedsm.simulator.violation import Violation
 from fedsm.simulator.watch import Watch
-from fedsm.simulator.wire import seal, unseal
+from fedsm.simulator.wire import seal
 from states.agreement import Timeouts
 from states.effects import (
     Broadcast,
@@ -76,8 +77,14 @@ class Cluster(Timeline):
         self.deliver: Callable[[int, int, Message], tuple[int, ...]] = lambda *_: (1,)
         self._timer_tokens = itertools.count(1)
         self._copies = itertools.count(1)
-        self.watch = Watch(self.quorum, liars)
-        self.members = [member_class(self, i, stores(i)) for i in range(n)]
+        disks = [stores(i) for i in range(n)]
+
+        def verifies(member: int, block_hash: str, signature: bytes) -> bool:
+            return disks[member].verifies(block_hash, signature)
+
+        self._opener = Opener(self.quorum.votes, verifies)
+        self.watch = Watch(self.quorum, liars, verifies)
+        self.members = [member_class(self, i, disk) for i, disk in enumerate(disks)]
         if heartbeats:
             self.at(HEARTBEAT_MS, self._beat_for_ever)
 
@@ -159,12 +166,14 @@ class Cluster(Timeline):
     def deliver_to(self, receiver: Member, envelope: bytes, sender: int | None = None) -> None:
         """Put an envelope on the link from ``sender`` (its author, or who sends it again) to one member.
 
-        Nothing is put there that came to it just now, or will in a moment.
+        Nothing is put there that came to it just now, or will in a moment, or that it would not believe.
         """
         heard = receiver.heard
         if abs(self.now_ms - heard.get(envelope, 0)) < self.echo_ms:
             return
-        wire = unseal(envelope)
+        wire = self._opener.open(envelope)
+        if wire is None:
+            return
         for delay_ms in self.deliver(wire.sender if sender is None else sender, receiver.index, wire.message):
             if len(heard) >= SEEN_LIMIT:
                 heard.clear()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from fedsm.simulator.violation import Violation
-from fedsm.simulator.wire import signature_word
+from fedsm.simulator.wire import is_word_of, signature_word
 from signers import guard_schema
 from signers.guard_codes import GuardError
 from signers.guard_rows import Rows
@@ -43,6 +43,9 @@ class Store(Protocol):
 
     def sign(self, height: int, block_hash: str, block: bytes) -> bytes:
         """The signature for the block that was recorded as decided."""
+
+    def verifies(self, block_hash: str, signature: bytes) -> bool:
+        """Whether it is the key's signature for the block, and no other bytes."""
 
     def close_height(self, height: int) -> None:
         """Nothing is recorded at or below this height any more."""
@@ -103,6 +106,10 @@ class Disk:
     def sign(self, height: int, block_hash: str, block: bytes) -> bytes:
         """See KeyMemory.sign_block."""
         return self._guard.sign_block(height, block_hash, block, self.signer)
+
+    def verifies(self, block_hash: str, signature: bytes) -> bool:
+        """Whether it is the one word for the block."""
+        return is_word_of(self.signer.member, block_hash, signature)
 
     def close_height(self, height: int) -> None:
         """See KeyMemory.close_height."""

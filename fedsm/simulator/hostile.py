@@ -1,6 +1,6 @@
 """Members that say whatever can be said with their own keys, to whomever they like, and know all that is said.
 
-Their machines do not run. Proofs they send are real ones: no others get in (transports/opener.py).
+Their machines do not run. They forge too: votes of others, signatures, proofs.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from states.messages import (
     Precommit,
     Prevote,
     Proposal,
+    QuorumProof,
 )
 
 if TYPE_CHECKING:
@@ -42,11 +43,21 @@ class Voice:
 
     def send(self, message: Message, receivers: Collection[Member] | None = None) -> None:
         """Say something to some, or to all."""
-        self.said += 1
-        envelope = seal(self.index, message, next(self._copies))
         self.cluster.watch.lied(self.index, message)
+        self._post(seal(self.index, message, next(self._copies)), receivers)
+
+    def forge(self, sender: int, message: Message) -> None:
+        """Say something in another member's name."""
+        self._post(self.forgery(sender, message), None)
+
+    def forgery(self, sender: int, message: Message) -> bytes:
+        """An envelope in another member's name."""
+        return seal(sender, message, next(self._copies), forger=self.index)
+
+    def _post(self, envelope: bytes, receivers: Collection[Member] | None) -> None:
+        self.said += 1
         for receiver in self.cluster.members if receivers is None else receivers:
-            self.cluster.deliver_to(receiver, envelope)
+            self.cluster.deliver_to(receiver, envelope, self.index)
 
 
 class Liar(Voice):
@@ -66,6 +77,9 @@ class Liar(Voice):
             self.flood_rounds,
             self.flood_heights,
             self.sign,
+            self.sign_falsely,
+            self.forge_votes,
+            self.forge_proof,
             self.request_blocks,
             self.beat,
         ]
@@ -164,6 +178,32 @@ class Liar(Voice):
                 BlockSignature(at.height, certificate.round, certificate.block_hash, signature, certificate),
                 self.halves()[0],
             )
+
+    def sign_falsely(self, at: Agreement) -> None:
+        """The decided block, with what is no signature."""
+        if at.decision is not None:
+            certificate = at.decision.certificate
+            self.send(BlockSignature(at.height, certificate.round, certificate.block_hash, b"false", certificate))
+
+    def forge_votes(self, at: Agreement) -> None:
+        """Votes of others, for any block."""
+        kind, block_hash = self.draw.choice((Prevote, Precommit)), self.some_hash(at)
+        for member in range(self.cluster.quorum.members):
+            if member != self.index:
+                self.forge(member, kind(at.height, at.round, block_hash))
+
+    def forge_proof(self, at: Agreement) -> None:
+        """A lock or a decision of a block of ours that nobody voted for."""
+        block_hash, voters = self.new_hash(at.height), tuple(range(self.cluster.quorum.votes))
+        body, round_ = body_of(block_hash), self.our_round(at)
+        if round_ > 0:
+            prevotes = tuple(self.forgery(n, Prevote(at.height, round_ - 1, block_hash)) for n in voters)
+            lock = QuorumProof("prevote", at.height, round_ - 1, block_hash, voters, prevotes)
+            self.send(Proposal(at.height, round_, block_hash, body, lock))
+        precommits = tuple(self.forgery(n, Precommit(at.height, at.round, block_hash)) for n in voters)
+        certificate = QuorumProof("precommit", at.height, at.round, block_hash, voters, precommits)
+        signature = signature_word(self.index, block_hash)
+        self.send(BlockSignature(at.height, at.round, block_hash, signature, certificate))
 
     def request_blocks(self, at: Agreement) -> None:
         """Every block of every member, and one that there is not."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fedsm.simulator.bounds import check_bounds
 from fedsm.simulator.disk import Store
 from fedsm.simulator.violation import Violation
-from fedsm.simulator.wire import unseal
+from fedsm.simulator.wire import is_word_of, unseal
 from states.effects import Report
 from states.events import BlockJudged
 from states.memory import BlockDecided, LockTaken, Record, VoteCast
@@ -23,12 +23,15 @@ ACCUSATIONS = {"equivocation", "double-signature", "wrong-proposer", "bad-lock-p
 class Watch:
     """Sees all members at once. What ``liars`` do is not judged, and what they are accused of is true.
 
-    Every method raises Violation. ``rounds_begun`` counts the different rounds of different heights that members
-    took part in.
+    ``verifies`` says whether a member's key made a block signature. ``rounds_begun`` counts the different rounds of
+    different heights that members took part in. Every method raises Violation.
     """
 
-    def __init__(self, quorum: Quorum, liars: frozenset[int]) -> None:
+    def __init__(
+        self, quorum: Quorum, liars: frozenset[int], verifies: Callable[[int, str, bytes], bool] = is_word_of
+    ) -> None:
         self.quorum = quorum
+        self._verifies = verifies
         self.liars = liars
         self.votes: dict[tuple[int, str, int, int], str | None] = {}
         self.prevotes: dict[tuple[int, int, str | None], set[int]] = defaultdict(set)
@@ -78,7 +81,7 @@ class Watch:
         vote = (Prevote if kind == "prevote" else Precommit)(height, proof.round, block_hash)
         for voter, envelope in zip(proof.voters, proof.envelopes, strict=True):
             wire = unseal(envelope)
-            if (wire.sender, wire.message) != (voter, vote):
+            if wire.forger is not None or (wire.sender, wire.message) != (voter, vote):
                 raise Violation("bad-proof", f"{vote} of member {voter} is proven by {wire}")
 
     # --- what members say
@@ -100,8 +103,6 @@ class Watch:
             self.prevotes[message.height, message.round, message.block_hash].add(member)
         elif isinstance(message, Proposal):
             self._note_proposal(member, message)
-        elif isinstance(message, BlockSignature):
-            self.signatures[member, message.height] = (message.block_hash, message.signature)
 
     def check_vote(self, member: int, vote: Prevote | Precommit, store: Store) -> None:
         """Recorded, the only one of its round and kind, for a block found valid, and not against the lock."""
@@ -163,6 +164,8 @@ class Watch:
 
     def signed(self, member: int, height: int, block_hash: str, signature: bytes) -> None:
         """A signature left a member's signer."""
+        if not self._verifies(member, block_hash, signature):
+            raise Violation("false-signature", f"member {member} gives {signature!r} for {block_hash}")
         if self.deciders.get((member, height)) != block_hash:
             raise Violation("undecided-signature", f"member {member} signs {block_hash} at height {height}")
         given = self.signatures.setdefault((member, height), (block_hash, signature))
@@ -174,7 +177,9 @@ class Watch:
         if not len({member for member, _ in signatures}) == len(signatures) == self.quorum.threshold:
             raise Violation("bad-combination", f"height {height}: {len(signatures)} signatures")
         for member, signature in signatures:
-            if self.signatures.get((member, height)) != (block_hash, signature):
+            if not self._verifies(member, block_hash, signature):
+                raise Violation("false-signature", f"height {height}: {signature!r} is not of member {member}")
+            if member not in self.liars and self.signatures.get((member, height)) != (block_hash, signature):
                 raise Violation("false-signature", f"height {height}: member {member} did not give it")
 
     # --- what members know and think

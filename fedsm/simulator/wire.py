@@ -10,22 +10,28 @@ from states.messages import Message
 
 
 class Wire(msgspec.Struct, frozen=True):
-    """An envelope. ``copy`` tells apart those sealed at different times."""
+    """An envelope. ``copy`` tells apart those sealed at different times; ``forger`` sealed it in another's name."""
 
     sender: int
     message: Message
     copy: int = 0
+    forger: int | None = None
 
 
-def seal(sender: int, message: Message, copy: int = 0) -> bytes:
+def seal(sender: int, message: Message, copy: int = 0, forger: int | None = None) -> bytes:
     """The bytes that travel."""
-    return msgspec.msgpack.encode(Wire(sender, message, copy))
+    return msgspec.msgpack.encode(Wire(sender, message, copy, forger))
 
 
 @lru_cache(maxsize=2048)
 def unseal(envelope: bytes) -> Wire:
     """What is in an envelope that ``seal`` made."""
     return msgspec.msgpack.decode(envelope, type=Wire)
+
+
+def is_word_of(member: int, block_hash: str, signature: bytes) -> bool:
+    """Whether it is the member's signature for the block."""
+    return signature == signature_word(member, block_hash)
 
 
 def signature_word(member: int, block_hash: str) -> bytes:

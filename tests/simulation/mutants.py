@@ -14,8 +14,9 @@ import msgspec
 import pytest
 
 from fedsm.simulator.cluster import Cluster
-from fedsm.simulator.disk import Disk
+from fedsm.simulator.disk import Disk, _Guard
 from fedsm.simulator.member import Member
+from fedsm.simulator.opener import Opener
 from fedsm.simulator.plan import Plan, faults_of
 from fedsm.simulator.wire import signature_word
 from states.agreement import Agreement
@@ -106,7 +107,7 @@ def forgets_its_votes_on_restart(patch: Patch) -> None:
     after(patch, Agreement, "reset", lambda self: self.cast.clear())
 
 
-@mutant("vote-against-lock", faults="crash,power,loss,partition,node,reorder")
+@mutant("vote-against-lock", quorum=THREE_OF_FOUR, hostile=1, faults="crash,power")
 def forgets_its_lock_on_restart(patch: Patch) -> None:
     def forget(self: Agreement) -> None:
         self.lock = None
@@ -128,6 +129,29 @@ def signs_without_a_certificate(patch: Patch) -> None:
 def signs_without_a_certificate_and_no_guard_refuses(patch: Patch) -> None:
     after(patch, Agreement, "lock_and_precommit", sign_what_is_locked)
     patch.setattr(Disk, "sign", lambda disk, _height, hash_, _block: signature_word(disk.signer.member, hash_))
+
+
+# --- what is believed
+
+
+@mutant("false-signature", quorum=THREE_OF_FOUR, hostile=1, faults="delay,signer")
+def accepts_an_unverified_signature(patch: Patch) -> None:
+    patch.setattr(Opener, "is_block_signature", lambda *_: True)
+
+
+@mutant("bad-proof", "false-accusation", quorum=THREE_OF_FOUR, hostile=1, faults="none")
+def accepts_a_vote_in_anothers_name(patch: Patch) -> None:
+    patch.setattr(Opener, "is_authentic", lambda *_: True)
+
+
+@mutant("bad-proof", "false-accusation", quorum=THREE_OF_FOUR, hostile=1, faults="none")
+def believes_a_proof_without_votes(patch: Patch) -> None:
+    patch.setattr(Opener, "is_proven", lambda *_: True)
+
+
+@mutant("false-signature", faults="signer")
+def sends_what_its_signer_gives_without_a_look(patch: Patch) -> None:
+    patch.setattr(_Guard, "_verifies", lambda *_: True)
 
 
 # --- what is counted

@@ -12,6 +12,7 @@ import wallycore as wally
 from fedsm.simulator.cluster import Cluster
 from fedsm.simulator.plan import Plan, faults_of
 from fedsm.simulator.run import Run
+from signers.ecdsa import verify_der
 from signers.guard import Guard, GuardError
 from signers.software import SoftwareSigner
 from states.memory import LockTaken, Memory, Record, VoteCast
@@ -39,6 +40,9 @@ class GuardStore:
 
     def sign(self, height: int, block_hash: str, block: bytes) -> bytes:
         return self.guard.sign_block(height, block_hash, block, self.signer)
+
+    def verifies(self, block_hash: str, signature: bytes) -> bool:
+        return verify_der(self.signer.public_key, bytes.fromhex(block_hash)[::-1], signature)
 
     def close_height(self, height: int) -> None:
         self.guard.close_height(height)

@@ -80,6 +80,10 @@ class ModelDisk:
         """See Store."""
         return self._opened().sign(height, block_hash, block)
 
+    def verifies(self, block_hash: str, signature: bytes) -> bool:
+        """See Store."""
+        return self._disk.verifies(block_hash, signature)
+
     def close_height(self, height: int) -> None:
         """See Store."""
         self._opened().close_height(height)
