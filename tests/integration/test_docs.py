@@ -1,6 +1,6 @@
 """Every fedsm command that README and docs show is run, as it stands but for the names that stand for something.
 
-docs/ceremony.md has a test of its own (test_ceremony.py); docs/hsm.md and docs/images.md need tokens, containers.
+docs/ceremony.md has a test of its own (test_ceremony.py); docs/images.md needs containers.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from fedsm.chains.script import parse_multisig
+from fedsm.demo.ports import free_ports
+from fedsm.devnet.network import Devnet
 from fedsm.federation_file import FederationFile, MemberEntry, dump
-from signers.software import load_key
+from signers.software import SoftwareSigner, load_key
+from tests.hsm import PIN, SO_PIN, Tokens
 from tests.integration.federation import Federation
 from transports.curve import load_key_file, make_pair
 
@@ -166,8 +170,46 @@ def test_every_command_of_the_pages_runs(machine: Machine) -> None:
             machine.run(command)
 
 
+@pytest.mark.timeout(600)
+def test_every_command_of_the_page_on_hsms_runs(tmp_path: Path, tokens: Tokens) -> None:
+    for name, pin in (("pin", PIN), ("so-pin", SO_PIN)):
+        (tmp_path / name).write_text(pin)
+        (tmp_path / name).chmod(0o600)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FEDSM_")}
+    environment |= tokens.environment | {"PKCS11_LIB": tokens.module}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+
+    def run(command: str) -> str:
+        command = command.replace("/etc/fedsm/pin", "pin").replace("/usr/lib/softhsm/libsofthsm2.so", tokens.module)
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+    init, check, multisig, daemon = commands("docs/hsm.md")
+    (key,) = re.findall(r"\b0[23][0-9a-f]{64}\b", run(init))
+    run(check)
+    keys = [SoftwareSigner(bytes([i]) * 32).public_key.hex() for i in range(1, 6)]
+    keys[1] = key
+    for i, one in enumerate(keys):
+        multisig = multisig.replace(f"PUBKEY{i}", one)
+    (script,) = re.findall(r"^signblockscript=([0-9a-f]+)$", run(multisig), re.MULTILINE)
+    with Devnet(2, parse_multisig(bytes.fromhex(script)), datadir=tmp_path / "devnet") as chain:
+        node = chain.services[1]
+        nodes = ",".join(f"127.0.0.1:{port}" for port in free_ports(5))
+        where = (
+            f"--nodes {nodes} --rpcport {node.port} --rpccookiefile {node.cookie_file} --http off --datadir state"
+        )
+        daemon = daemon.replace("--id 1 ...", f"--id 1 {where}")
+        # It ends by SIGTERM as soon as it is at work.
+        until = "until grep -q '\"started\"' log; do kill -0 $!; sleep 0.1; done; kill $!; wait $!; cat log"
+        assert f'"public_key": "{key}"' in run(f"set -e; {daemon} 2> log & {until}")
+
+
 def test_no_page_with_commands_is_forgotten() -> None:
-    elsewhere = {"docs/ceremony.md", "docs/hsm.md", "docs/protocol.md"}
+    elsewhere = {"docs/ceremony.md", "docs/hsm.md", "docs/protocol.md"}  # tests of their own; a text that is signed
     pages = {str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
     assert {page for page in pages if commands(page)} == elsewhere | set(PAGES)
     assert len(commands("README.md")) > 20
