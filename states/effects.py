@@ -95,11 +95,15 @@ class MakeDraft(msgspec.Struct, frozen=True, tag="make-draft"):
 
 
 class JudgeDraft(msgspec.Struct, frozen=True, tag="judge-draft"):
-    """Judge another member's draft by our own node and rules; answered by DraftJudged."""
+    """Judge the draft of the member ``sender`` by our own node and rules; answered by DraftJudged.
+
+    The id is what the sender calls it.
+    """
 
     due_height: int
     asset: str
     draft_id: str
+    sender: int
     draft: bytes
 
 
@@ -164,9 +168,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     evidence: tuple[bytes, ...] = ()
 
 
-ReissueOrder = (
-    PlanReissuance | MakeDraft | JudgeDraft | SignDraft | CombineDraft | SendReissuance | CheckReissuance
-)
+ReissueOrder = PlanReissuance | MakeDraft | JudgeDraft | SignDraft | CombineDraft | SendReissuance | CheckReissuance
 Effect = (
     Persist
     | Broadcast

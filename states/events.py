@@ -142,11 +142,15 @@ class DraftMade(msgspec.Struct, frozen=True, tag="draft-made"):
 
 
 class DraftJudged(msgspec.Struct, frozen=True, tag="draft-judged"):
-    """The verdict of our own rules on a draft; ``outpoint`` is the token output it spends if it is valid."""
+    """The verdict of our own rules on the draft that the member ``sender`` put forward.
+
+    ``outpoint`` is the token output that it spends if it is valid.
+    """
 
     due_height: int
     asset: str
     draft_id: str
+    sender: int
     verdict: Verdict
     outpoint: str = ""
     reason: str = ""

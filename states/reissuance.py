@@ -52,12 +52,17 @@ class ReissueTerms(msgspec.Struct, frozen=True):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A draft that a member put forward, and the envelope in which it did."""
+    """A draft that a member put forward, and the envelope in which it did. The id is what the member calls it."""
 
     sender: int
     draft_id: str
     draft: bytes
     envelope: bytes
+
+    @property
+    def content(self) -> tuple[str, bytes]:
+        """What is judged: others may call something else by the same id."""
+        return self.draft_id, self.draft
 
 
 class Reissuance(TableMachine):
@@ -81,8 +86,8 @@ class Reissuance(TableMachine):
         self.chosen: DraftLocked | None = None
         self._leader = leader
         self._candidates: dict[int, Candidate] = {}  # one of each member
-        self._verdicts: dict[str, DraftJudged] = {}
-        self._judging = ""
+        self._verdicts: dict[tuple[str, bytes], DraftJudged] = {}
+        self._judging: Candidate | None = None
         self._signatures: dict[int, tuple[ReissueSignature, bytes]] = {}
         self._own: bytes | None = None  # the envelope of our signature
         self._transaction: bytes | None = None
@@ -151,7 +156,7 @@ class Reissuance(TableMachine):
 
     def draft_is_refused(self) -> bool:
         """What we asked our node about is answered, and no draft is good."""
-        return self._judging in self._verdicts
+        return self._judging is not None and self._judging.content in self._verdicts
 
     def draft_was_made(self) -> bool:
         return isinstance(self._event, DraftMade) and self._event.draft is not None
@@ -208,7 +213,7 @@ class Reissuance(TableMachine):
             self._complain("reissuance-not-signed", self.terms.member, self.item.objection)
 
     def request_draft(self) -> None:
-        self._judging = ""
+        self._judging = None
         self.effects.append(MakeDraft(self.due_height, self.asset))
 
     def take_turn(self) -> None:
@@ -218,7 +223,7 @@ class Reissuance(TableMachine):
     def pass_turn(self) -> None:
         """The next member leads. Drafts that could not be judged are looked at again."""
         self.turn += 1
-        self._verdicts = {name: v for name, v in self._verdicts.items() if v.verdict != "unavailable"}
+        self._verdicts = {what: v for what, v in self._verdicts.items() if v.verdict != "unavailable"}
 
     def resume_draft(self) -> None:
         """After a restart: what our guard holds may be signed, and nothing else."""
@@ -235,11 +240,12 @@ class Reissuance(TableMachine):
             made = event.draft
             message = ReissueDraft(self.due_height, self.turn, self.asset, made.draft_id, made.draft)
             self.effects.append(Broadcast(message))
-            self._candidates[self.terms.member] = Candidate(self.terms.member, made.draft_id, made.draft, b"")
-            self._verdicts[made.draft_id] = DraftJudged(
-                self.due_height, self.asset, made.draft_id, "valid", made.outpoint
+            member = self.terms.member
+            ours = self._judging = Candidate(member, made.draft_id, made.draft, b"")
+            self._candidates[member] = ours
+            self._verdicts[ours.content] = DraftJudged(
+                self.due_height, self.asset, made.draft_id, member, "valid", made.outpoint
             )
-            self._judging = made.draft_id
 
     def record_draft(self) -> None:
         event = self._event
@@ -269,30 +275,37 @@ class Reissuance(TableMachine):
     def judge_draft(self) -> None:
         candidate = self._unjudged()
         if candidate is not None:
-            self._judging = candidate.draft_id
-            self.effects.append(JudgeDraft(self.due_height, self.asset, candidate.draft_id, candidate.draft))
+            self._judging = candidate
+            self.effects.append(
+                JudgeDraft(self.due_height, self.asset, candidate.draft_id, candidate.sender, candidate.draft)
+            )
 
     def record_verdict(self) -> None:
-        event = self._event
-        if isinstance(event, DraftJudged) and event.draft_id == self._judging:
-            self._verdicts[event.draft_id] = event
+        """The answer to our last order: a member puts forward one draft in a period."""
+        event, judging = self._event, self._judging
+        if not isinstance(event, DraftJudged) or judging is None:
+            return
+        if (event.sender, event.draft_id) == (judging.sender, judging.draft_id):
+            self._verdicts[judging.content] = event
 
     def give_up_draft(self) -> None:
         """Back to waiting: the draft was refused, or our node takes too long."""
-        verdict = self._verdicts.get(self._judging)
-        for candidate in self._candidates.values():
-            if verdict is not None and candidate.draft_id == verdict.draft_id:
-                code = "draft-refused" if verdict.verdict == "invalid" else "draft-not-judged"
-                self._complain(code, candidate.sender, verdict.reason, (candidate.envelope,))
-        if verdict is None:
-            self._judging = ""
+        judging = self._judging
+        verdict = None if judging is None else self._verdicts.get(judging.content)
+        if judging is None or verdict is None:
+            self._judging = None
             self.turn += 1
+            return
+        code = "draft-refused" if verdict.verdict == "invalid" else "draft-not-judged"
+        for candidate in self._candidates.values():
+            if candidate.content == judging.content:
+                self._complain(code, candidate.sender, verdict.reason, (candidate.envelope,))
 
     def choose_draft(self) -> None:
         """From here on this draft alone is signed, by a lock on disk, if we may sign at all."""
         candidate = self._good()
         if candidate is not None:
-            verdict = self._verdicts[candidate.draft_id]
+            verdict = self._verdicts[candidate.content]
             self.chosen = DraftLocked(
                 self.asset, self.due_height, candidate.draft_id, verdict.outpoint, candidate.draft
             )
@@ -388,13 +401,13 @@ class Reissuance(TableMachine):
 
     def _unjudged(self) -> Candidate | None:
         for _, candidate in sorted(self._candidates.items()):
-            if candidate.draft_id not in self._verdicts:
+            if candidate.content not in self._verdicts:
                 return candidate
         return None
 
     def _good(self) -> Candidate | None:
         for _, candidate in sorted(self._candidates.items()):
-            verdict = self._verdicts.get(candidate.draft_id)
+            verdict = self._verdicts.get(candidate.content)
             if verdict is not None and verdict.verdict == "valid":
                 return candidate
         return None

@@ -9,7 +9,7 @@ import click
 
 from fedsm.errors import FedsmError
 from fedsm.simulator.campaign import Campaign, Finding, Tally, write_traces
-from fedsm.simulator.plan import Plan, faults_of, federation_of, tolerated
+from fedsm.simulator.plan import MOST_ASSETS, Plan, faults_of, federation_of, tolerated
 from fedsm.simulator.seeds import keep_seed
 
 PROGRESS_S = 10.0
@@ -23,6 +23,9 @@ PROGRESS_S = 10.0
 @click.option("--seconds", type=click.FloatRange(0), help="Go on for so long; then --rounds is for each run.")
 @click.option("--faults", default="all", show_default=True, help="Kinds to draw from: all, none, or a,b,c.")
 @click.option("--hostile", type=click.IntRange(0), help="Members that lie.  [default: drawn, up to the tolerated]")
+@click.option(
+    "--assets", type=click.IntRange(0, MOST_ASSETS), help="That are reissued every few blocks.  [default: drawn]"
+)
 @click.option("--keep", type=click.Path(path_type=Path, dir_okay=False), help="Add a run that fails to this list.")
 @click.option(
     "--trace",
@@ -38,6 +41,7 @@ def sim(
     seconds: float | None,
     faults: str,
     hostile: int | None,
+    assets: int | None,
     keep: Path | None,
     trace: Path,
 ) -> None:
@@ -47,7 +51,7 @@ def sim(
     command that does it again and traces if it is not.
     """
     try:
-        plan = Plan(federation_of(members, quorum), seed, rounds, faults_of(faults), hostile)
+        plan = Plan(federation_of(members, quorum), seed, rounds, faults_of(faults), hostile, assets)
     except ValueError as error:
         raise FedsmError(str(error)) from None
     if hostile is not None and hostile > plan.quorum.members:
@@ -83,6 +87,8 @@ def _say(campaign: Campaign, seconds: float) -> None:
         f" {campaign.next_seed - 1}: {tally.rounds} rounds in {tally.runs} runs, {tally.blocks} blocks,"
         f" {tally.virtual_ms // 1000} s simulated in {seconds:.1f} s ({tally.rounds / seconds:.0f} rounds/s);"
         f" at most {tally.slowest_healing} rounds to heal"
+    )
+    click.echo(f"assets: reissued {tally.reissuances} times in {tally.reissue_runs} of the runs"
     )
     if tally.strikes:
         click.echo("faults: " + ", ".join(f"{name} {count}" for name, count in sorted(tally.strikes.items())))

@@ -10,6 +10,7 @@ from fedsm.chains.base import ChainError
 from fedsm.chains.reader import DecodeError
 from fedsm.chains.rpc import RpcError, RpcUnavailable
 from fedsm.chains.script import ScriptError
+from fedsm.chains.transaction import parse_transaction
 from fedsm.reissue.strategy import DueAsset, ReissueError, Strategy
 from signers.base import SignerError
 from signers.ecdsa import verify_der
@@ -127,9 +128,9 @@ class ReissueService:
             return DraftMade(order.due_height, order.asset, None, str(error))
 
     def _judge(self, order: JudgeDraft) -> DraftJudged:
-        place = order.due_height, order.asset, order.draft_id
+        place = order.due_height, order.asset, order.draft_id, order.sender
         try:
-            refusal = self.strategy.refusal(*place, order.draft)
+            refusal = self.strategy.refusal(order.due_height, order.asset, order.draft_id, order.draft)
             if refusal is not None:
                 return DraftJudged(*place, "invalid", reason=f"{refusal.code}: {refusal.detail}")
             ours = self.strategy.draft(order.due_height, order.asset)
@@ -149,6 +150,8 @@ class ReissueService:
         if self._signer is None:
             return DraftSigned(*place, None, "no-key: this member has no reissuance key")
         try:
+            if parse_transaction(order.draft).txid[::-1].hex() != order.draft_id:
+                return DraftSigned(*place, None, "wrong-id: the draft is another transaction than it is called")
             digests = self.strategy.digests(order.draft)
             signatures = self._guard.sign_draft(
                 order.asset, order.due_height, order.draft_id, digests, self._signer

@@ -25,6 +25,8 @@ class Tally:
     blocks: int = 0
     virtual_ms: int = 0
     slowest_healing: int = 0
+    reissuances: int = 0
+    reissue_runs: int = 0
     strikes: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
@@ -34,6 +36,8 @@ class Tally:
         self.blocks += outcome.blocks
         self.virtual_ms += outcome.virtual_ms
         self.slowest_healing = max(self.slowest_healing, outcome.healing_rounds)
+        self.reissuances += outcome.reissuances or 0
+        self.reissue_runs += outcome.reissuances is not None
         self.strikes += outcome.strikes
 
 

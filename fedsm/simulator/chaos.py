@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Collection
 
-from fedsm.simulator import faults, links
+from fedsm.simulator import faults, links, reissue_faults
 from fedsm.simulator.cluster import Cluster
 from states.messages import Message
 
@@ -25,6 +25,8 @@ KINDS: tuple[type[faults.Fault], ...] = (
     faults.StaleNode,
     faults.Refusal,
     faults.Signer,
+    reissue_faults.Supply,
+    reissue_faults.Mempool,
 )
 NAMES = tuple(kind.name for kind in KINDS)
 SHARE_OF_RUNS = 0.45  # in which a kind occurs
@@ -40,7 +42,7 @@ class Chaos:
         self.kinds: list[faults.Fault] = []
         for kind in KINDS:
             draw = random.Random(f"{kind.name} {seed}")
-            if draw.random() < SHARE_OF_RUNS and kind.name in allowed:
+            if draw.random() < SHARE_OF_RUNS and kind.name in allowed and kind.can_strike(cluster):
                 self.kinds.append(kind(cluster, draw))
         found = {type(kind): kind for kind in self.kinds}
         self._loss, self._duplicate = found.get(links.Loss), found.get(links.Duplicate)

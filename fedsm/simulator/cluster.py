@@ -10,6 +10,7 @@ import itertools
 import random
 from collections.abc import Callable
 from functools import partial
+from typing import ClassVar
 
 from fedsm.simulator.disk import Disk, Store
 from fedsm.simulator.member import Member
@@ -49,6 +50,8 @@ class Cluster(Timeline):
 
     Envelopes that come to a member again within ``echo_ms`` are dropped, as transports/opener.py does.
     """
+
+    reissues: ClassVar[bool] = False
 
     def __init__(
         self,

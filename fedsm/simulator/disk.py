@@ -16,7 +16,7 @@ from signers import guard_schema
 from signers.guard_codes import GuardError
 from signers.guard_rows import Rows
 from signers.key_memory import KeyMemory
-from states.memory import LockTaken, Memory, Record, VoteCast
+from states.memory import DraftLocked, LockTaken, Memory, Record, VoteCast
 
 CHAIN = "00" * 32
 
@@ -58,6 +58,19 @@ class Store(Protocol):
 
     def lock(self, height: int) -> LockTaken | None:
         """The lock that is durably recorded."""
+
+
+class ReissueStore(Store, Protocol):
+    """What a member keeps that also reissues assets."""
+
+    def drafts(self, due_height: int) -> tuple[DraftLocked, ...]:
+        """The drafts of reissuances that are locked for a period."""
+
+    def knows_period(self, due_height: int) -> bool:
+        """Whether what was signed in a period must be here."""
+
+    def sign_draft(self, due_height: int, asset: str, draft_id: str) -> tuple[bytes, ...]:
+        """The signatures for the draft that is locked; its one digest is its id."""
 
 
 class WordSigner:
@@ -110,6 +123,18 @@ class Disk:
     def verifies(self, block_hash: str, signature: bytes) -> bool:
         """Whether it is the one word for the block."""
         return is_word_of(self.signer.member, block_hash, signature)
+
+    def drafts(self, due_height: int) -> tuple[DraftLocked, ...]:
+        """See KeyMemory.drafts."""
+        return self._guard.drafts(due_height)
+
+    def knows_period(self, due_height: int) -> bool:
+        """See KeyMemory.knows_period."""
+        return self._guard.knows_period(due_height)
+
+    def sign_draft(self, due_height: int, asset: str, draft_id: str) -> tuple[bytes, ...]:
+        """See KeyMemory.sign_draft."""
+        return self._guard.sign_draft(asset, due_height, draft_id, [bytes.fromhex(draft_id)[::-1]], self.signer)
 
     def close_height(self, height: int) -> None:
         """See KeyMemory.close_height."""

@@ -29,6 +29,11 @@ class Fault:
         self.is_over = False
         self.pause_ms = draw.choice((800, 2_500, 8_000))
 
+    @classmethod
+    def can_strike(cls, cluster: Cluster) -> bool:  # noqa: ARG003 - some kinds ask
+        """Whether this kind makes sense in a run."""
+        return True
+
     def begin(self) -> None:
         """The faults begin."""
         self._later(self.pause_ms, self._strike_again)

@@ -9,6 +9,7 @@ from fedsm.simulator.chaos import NAMES
 from states.quorum import Quorum, default_vote_quorum
 from transports.limits import MAX_MEMBERS
 
+MOST_ASSETS = 8
 HOSTILE = "hostile"  # the kind of fault that is members, not events
 
 
@@ -17,7 +18,7 @@ class Plan:
     """One run. ``rounds`` of faults, if the run's own draw is not for fewer, and then the healing.
 
     ``faults`` names the kinds that may occur. ``hostile`` members lie; None: as many as the seed draws, up to those
-    that are tolerated.
+    that are tolerated. So many ``assets`` are reissued every few blocks; None: as many as the seed draws.
     """
 
     quorum: Quorum
@@ -25,6 +26,7 @@ class Plan:
     rounds: int
     faults: frozenset[str]
     hostile: int | None = None
+    assets: int | None = None
 
     @property
     def command(self) -> str:
@@ -34,6 +36,8 @@ class Plan:
         parts += [f"--quorum {quorum.votes}", f"--rounds {self.rounds}", f"--faults {names_of(self.faults)}"]
         if self.hostile is not None:
             parts.append(f"--hostile {self.hostile}")
+        if self.assets is not None:
+            parts.append(f"--assets {self.assets}")
         return " ".join(parts)
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fedsm.pace import timeouts_for
+from fedsm.simulator.casting import cluster_of, liar_of
 from fedsm.simulator.chaos import Chaos
-from fedsm.simulator.cluster import Cluster
 from fedsm.simulator.conspiracy import Locks, Split
 from fedsm.simulator.disk import Disk, Store
-from fedsm.simulator.hostile import Liar
 from fedsm.simulator.member import Member
 from fedsm.simulator.plan import HOSTILE, Plan, tolerated
+from fedsm.simulator.reissue import ReissueCluster
 from fedsm.simulator.violation import Violation
 from transports.opener import REPEAT_MS
 
@@ -31,11 +31,15 @@ HEALING_MS = 600_000
 
 @dataclass
 class Outcome:
-    """What a run was like. ``healing_rounds`` are those that the last blocks took."""
+    """What a run was like. ``healing_rounds`` are those that the last blocks took.
+
+    ``reissuances`` in the chain; None when no assets were to be reissued.
+    """
 
     rounds: int = 0
     blocks: int = 0
     healing_rounds: int = 0
+    reissuances: int | None = None
     virtual_ms: int = 0
     strikes: Counter[str] = field(default_factory=Counter)
 
@@ -53,11 +57,9 @@ class Run:
         liars = self._liars()
         # On a chain with blocks new guards sit out a height: with liars these would be more faults than tolerated.
         history = draw.choice((0, 0, 0, 3)) if not liars else 0
-        self.cluster = Cluster(
-            quorum.members,
-            quorum.threshold,
-            quorum.votes,
-            interval_ms=interval_ms,
+        self.cluster = cluster_of(
+            plan,
+            interval_ms,
             seed=plan.seed,
             history=history,
             stores=stores,
@@ -66,7 +68,7 @@ class Run:
             echo_ms=REPEAT_MS,
         )
         self.chaos = Chaos(self.cluster, plan.seed, plan.faults)
-        self._voices = [Liar(self.cluster, n, random.Random(f"liar {n} {plan.seed}")) for n in sorted(liars)]
+        self._voices = [liar_of(self.cluster, n, random.Random(f"liar {n} {plan.seed}")) for n in sorted(liars)]
         self._lies_at_random = draw.random() < 0.5 and bool(liars)
         plot = draw.choice((Split, Locks))
         if len(liars) > tolerated(quorum):  # the attack is what is to be seen then, and lies get in its way
@@ -114,6 +116,8 @@ class Run:
         outcome.strikes = self.chaos.strikes
         if self._voices:
             outcome.strikes[HOSTILE] = sum(voice.said for voice in self._voices)
+        if isinstance(cluster, ReissueCluster):
+            outcome.reissuances = cluster.reissuances
 
     # --- faults
 
@@ -166,6 +170,17 @@ class Run:
                     f"{BLOCKS} blocks did not follow within {self.outcome.healing_rounds} rounds and"
                     f" {cluster.now_ms - end_ms + HEALING_MS} ms after the faults: {cluster.describe()}",
                 )
+        if isinstance(cluster, ReissueCluster):
+            self._await_reissuances(cluster, up)
+
+    def _await_reissuances(self, cluster: ReissueCluster, up: list[Member]) -> None:
+        """What falls due from now on is reissued again, before it falls due another time."""
+        due = cluster.next_due_height
+        end_ms = cluster.now_ms + HEALING_MS
+        while lacking := cluster.lacking(up, due):
+            if min(member.height for member in up) >= due + cluster.inflation.period or cluster.now_ms > end_ms:
+                raise Violation("reissuance-missed", f"due at {due}, after the faults: {lacking}")
+            cluster.run_for(SLICE_MS)
 
     def _survivors(self) -> list[Member]:
         """Crash as many honest members as are tolerated, or none; the others must do without them."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from fedsm.errors import FedsmError
 from fedsm.simulator.plan import Plan, faults_of, federation_of
 
-_OPTIONS = {"--seed", "--members", "--quorum", "--rounds", "--faults", "--hostile"}
+_OPTIONS = {"--seed", "--members", "--quorum", "--rounds", "--faults", "--hostile", "--assets"}
 
 
 def read_seeds(path: Path) -> list[Plan]:
@@ -53,4 +53,5 @@ def plan_of(command: str) -> Plan:
         rounds=int(given.get("--rounds", "1000")),
         faults=faults_of(given.get("--faults", "all")),
         hostile=int(given["--hostile"]) if "--hostile" in given else None,
+        assets=int(given["--assets"]) if "--assets" in given else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 from fedsm.simulator.plan import HOSTILE, Plan
@@ -18,8 +19,8 @@ def shrink(plan: Plan, violation: Violation, *, limit_s: float = LIMIT_S) -> tup
     is_smaller = True
     while is_smaller:
         is_smaller = False
-        for kind in sorted(plan.faults, key=lambda kind: (kind == HOSTILE, kind)):
-            found = failure_of(replace(plan, faults=plan.faults - {kind}))
+        for smaller in _smaller(plan):
+            found = failure_of(smaller)
             if found is not None and found[1].code == violation.code:
                 plan, violation = found
                 is_smaller = True
@@ -27,6 +28,14 @@ def shrink(plan: Plan, violation: Violation, *, limit_s: float = LIMIT_S) -> tup
             if time.monotonic() > end:
                 return plan, violation
     return plan, violation
+
+
+def _smaller(plan: Plan) -> Iterator[Plan]:
+    """The plans that have one thing less."""
+    if plan.assets != 0:
+        yield replace(plan, assets=0)
+    for kind in sorted(plan.faults, key=lambda kind: (kind == HOSTILE, kind)):
+        yield replace(plan, faults=plan.faults - {kind})
 
 
 def failure_of(plan: Plan) -> tuple[Plan, Violation] | None:

@@ -143,9 +143,9 @@ def test_members_plan_draft_judge_sign_and_send_alike(miner: Miner, desks: list[
     mine_to(miner, PERIOD + 1)  # whoever comes a block later makes the same draft
     draft = drafted(desks[0], PERIOD, asset)
     assert drafted(desks[2], PERIOD, asset) == draft
-    order = JudgeDraft(PERIOD, asset, draft.draft_id, draft.draft)
+    order = JudgeDraft(PERIOD, asset, draft.draft_id, 1, draft.draft)
     judged = desks[1].ask(order)
-    assert judged == DraftJudged(PERIOD, asset, draft.draft_id, "valid", draft.outpoint)
+    assert judged == DraftJudged(PERIOD, asset, draft.draft_id, 1, "valid", draft.outpoint)
     given = tuple((member, signed(desks[member], draft)) for member in (0, 2))
     spoilt = (*given, (1, (given[0][1][0], given[1][1][1])))
     combined = desks[1].ask(CombineDraft(PERIOD, asset, draft.draft_id, draft.draft, spoilt))
@@ -188,11 +188,11 @@ def test_a_member_that_would_draft_otherwise_is_not_followed(miner: Miner, desks
         config = replace(CONFIG, **changes)  # type: ignore[arg-type]
         strategy = schedule_of(miner, config).strategy
         draft = strategy.draft(PERIOD, asset)
-        judged = desks[1].ask(JudgeDraft(PERIOD, asset, draft.draft_id, draft.draft))
+        judged = desks[1].ask(JudgeDraft(PERIOD, asset, draft.draft_id, 1, draft.draft))
         assert isinstance(judged, DraftJudged)
         assert (judged.verdict, judged.reason.partition(":")[0]) == ("invalid", code), judged
     honest = drafted(desks[0], PERIOD, asset)
-    judged = desks[1].ask(JudgeDraft(PERIOD, asset, "00" * 32, honest.draft))
+    judged = desks[1].ask(JudgeDraft(PERIOD, asset, "00" * 32, 1, honest.draft))
     assert judged.reason.startswith("wrong-id: ")  # type: ignore[union-attr]
 
 
@@ -215,7 +215,7 @@ def test_beyond_its_operators_limits_a_member_signs_nothing(
     [item] = one.ask(PlanReissuance(PERIOD)).items  # type: ignore[union-attr]
     assert item.objection.startswith(f"{code}: ")
     draft = schedule_of(miner).strategy.draft(PERIOD, asset)
-    judged = one.ask(JudgeDraft(PERIOD, asset, draft.draft_id, draft.draft))
+    judged = one.ask(JudgeDraft(PERIOD, asset, draft.draft_id, 1, draft.draft))
     assert isinstance(judged, DraftJudged)
     assert (judged.verdict, judged.reason.partition(":")[0]) == ("invalid", code)
     assert code in MEANINGS
@@ -240,7 +240,7 @@ def test_a_node_behind_is_asked_again(miner: Miner, desks: list[Desk]) -> None:
     asset = issue(miner).asset[::-1].hex()
     planned = desks[0].ask(PlanReissuance(PERIOD))
     assert planned == ReissuePlanned(PERIOD, None, f"our node is at height 0, before {PERIOD}")
-    judged = desks[0].ask(JudgeDraft(PERIOD, asset, "00" * 32, b"draft"))
+    judged = desks[0].ask(JudgeDraft(PERIOD, asset, "00" * 32, 1, b"draft"))
     assert judged.verdict == "unavailable"  # type: ignore[union-attr]
 
 

@@ -15,7 +15,7 @@ from fedsm.simulator.run import Run
 from signers.ecdsa import verify_der
 from signers.guard import Guard, GuardError
 from signers.software import SoftwareSigner
-from states.memory import LockTaken, Memory, Record, VoteCast
+from states.memory import DraftLocked, LockTaken, Memory, Record, VoteCast
 from states.quorum import Quorum
 
 
@@ -43,6 +43,15 @@ class GuardStore:
 
     def verifies(self, block_hash: str, signature: bytes) -> bool:
         return verify_der(self.signer.public_key, bytes.fromhex(block_hash)[::-1], signature)
+
+    def drafts(self, due_height: int) -> tuple[DraftLocked, ...]:
+        return self.guard.drafts(due_height)
+
+    def knows_period(self, due_height: int) -> bool:
+        return self.guard.knows_period(due_height)
+
+    def sign_draft(self, due_height: int, asset: str, draft_id: str) -> tuple[bytes, ...]:
+        return self.guard.sign_draft(asset, due_height, draft_id, [bytes.fromhex(draft_id)], self.signer)
 
     def close_height(self, height: int) -> None:
         self.guard.close_height(height)
@@ -94,5 +103,7 @@ def test_a_quiet_run_leaves_one_signature_a_height(files: Files, history: int) -
 def test_the_guard_refuses_nothing_that_honest_machines_record(files: Files, seed: int) -> None:
     """Any refusal but a full disk and a closed height is a violation. Files cannot have their power cut here."""
     quorum = [Quorum(3, 2, 2), Quorum(4, 2, 3), Quorum(5, 3, 3)][seed % 3]
-    run = Run(Plan(quorum, seed, 12, faults_of("all") - {"power", "hostile"}), files)
-    assert run.play().blocks > 0
+    run = Run(Plan(quorum, seed, 12, faults_of("all") - {"power", "hostile"}, assets=seed % 2), files)
+    outcome = run.play()
+    assert outcome.blocks > 0
+    assert bool(outcome.reissuances) == bool(seed % 2)

@@ -15,7 +15,8 @@ from fedsm.reissue.curve import supply_curves
 from fedsm.reissue.custody import Custody
 from fedsm.reissue.report import ledger_of
 from fedsm.simulator.member import Member
-from fedsm.simulator.reissue import Paper, ReissueCluster
+from fedsm.simulator.papers import Paper
+from fedsm.simulator.reissue import ReissueCluster
 from fedsm.simulator.wire import seal, signature_word
 from fedsm.trace.recorder import Untraced
 from signers.guard_codes import GuardError
@@ -32,14 +33,14 @@ SUPPLIES = {GOLD: 10**14, SILVER: 3 * 10**13}
 
 
 def cluster(n: int = 5, m: int = 3, **options: object) -> ReissueCluster:
-    made = ReissueCluster(n, m, SUPPLIES, INFLATION, **options)
+    made = ReissueCluster(n, m, None, SUPPLIES, INFLATION, **options)
     made.start()
     return made
 
 
 def done(sim: ReissueCluster, asset: str = GOLD, member: int = 0) -> list[tuple[int, Paper]]:
     """The reissuances of an asset in a member's chain, by height."""
-    return [(height, paper) for height, paper in sim.assets(sim.members[member].chain).done if paper.asset == asset]
+    return [(height, paper) for height, paper in sim.assets(sim.members[member]).done if paper.asset == asset]
 
 
 def periods(sim: ReissueCluster, asset: str = GOLD, member: int = 0) -> list[int]:
@@ -82,7 +83,7 @@ def test_every_period_every_asset_by_the_rule() -> None:
     for asset in (GOLD, SILVER):
         assert periods(sim, asset) == list(range(PERIOD, 6 * PERIOD, PERIOD))
         assert [height - paper.due_height for height, paper in done(sim, asset)] == [1] * 5
-        assert sim.assets(sim.members[3].chain).supply[asset] == supply[asset]
+        assert sim.assets(sim.members[3]).supply[asset] == supply[asset]
     assert not sim.reports("reissuance-deferred")
 
 
@@ -117,7 +118,7 @@ def test_m_members_suffice_and_fewer_defer_with_an_alarm() -> None:
     assert sim.members[0].height >= PERIOD + 6  # blocks went on
 
 
-def _no_token(_order: object) -> tuple[bytes, ...]:
+def _no_token(*_: object) -> tuple[bytes, ...]:
     raise GuardError("bad-signature", "no token")
 
 
@@ -194,6 +195,7 @@ class Liar:
     def __init__(self, sim: ReissueCluster, index: int) -> None:
         self.sim, self.index = sim, index
         sim.members[index].crash()
+        sim.watch.liars |= {index}
         self._copies = iter(range(10**9, 10**9 + 1000))
 
     def say(self, message: Message, to: list[int] | None = None) -> None:
@@ -329,7 +331,7 @@ def test_ledger_and_expected_curve_are_equal_to_the_satoshi_over_a_thousand_peri
     """What members reissued, as ``fedsm reissue ledger`` tells it, beside the rule in decimals of 60 digits."""
     periods_, start, interval_ms = 1000, 10**12, 30_000
     inflation = Inflation("0.05", 2, interval_ms)
-    sim = ReissueCluster(2, 2, {GOLD: start}, inflation, heartbeats=False)
+    sim = ReissueCluster(2, 2, None, {GOLD: start}, inflation, heartbeats=False)
     sim.start()
     sim.run_until_height(2 * periods_ + 1, limit_ms=10**9)
     book = _book(sim, tmp_path / "assets.sqlite", start)

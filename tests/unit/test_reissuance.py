@@ -65,6 +65,7 @@ class Bench:
     def __init__(self, leader: int = 0, items: tuple[ReissueItem, ...] | None = (ReissueItem(ASSET, 700),)) -> None:
         self.all = Reissuances(TERMS)
         self.effects: list[Effect] = []
+        self.judging = leader
         self.tip(DUE, leader=leader)
         if items is not None:
             self.plan(items)
@@ -107,8 +108,11 @@ class Bench:
         self.say(sender, ReissueSignature(DUE, 0, ASSET, draft_id, body(draft_id), signatures(sender)))
 
     def judge(self, draft_id: str = GOOD, verdict: str = "valid", reason: str = "") -> None:
+        """The answer to the last order to judge."""
         outpoint = OUTPOINT if verdict == "valid" else ""
-        self.feed(DraftJudged(DUE, ASSET, draft_id, verdict, outpoint, reason))  # type: ignore[arg-type]
+        orders = [effect for effect in self.effects if isinstance(effect, JudgeDraft)]
+        self.judging = orders[-1].sender if orders else self.judging
+        self.feed(DraftJudged(DUE, ASSET, draft_id, self.judging, verdict, outpoint, reason))  # type: ignore[arg-type]
 
     def make(self, draft: DraftLocked | None = locked(), reason: str = "") -> None:  # noqa: B008 - a constant
         self.feed(DraftMade(DUE, ASSET, draft, reason))
@@ -196,7 +200,7 @@ def test_a_follower_judges_before_it_locks_and_signs() -> None:
     assert not bench.take(MakeDraft)
     bench.draft(2)
     assert bench.state == "Draft"
-    assert bench.take(JudgeDraft) == [JudgeDraft(DUE, ASSET, GOOD, body(GOOD))]
+    assert [e for e in bench.effects if isinstance(e, JudgeDraft)] == [JudgeDraft(DUE, ASSET, GOOD, 2, body(GOOD))]
     bench.judge()
     assert bench.state == "Collect"
     assert bench.take(Persist) == [Persist((locked(),))]
@@ -205,7 +209,8 @@ def test_a_follower_judges_before_it_locks_and_signs() -> None:
 def test_a_signature_brings_the_draft_with_it() -> None:
     bench = Bench(leader=2)
     bench.signature(3)
-    assert bench.take(JudgeDraft) == [JudgeDraft(DUE, ASSET, GOOD, body(GOOD))]
+    assert bench.take(JudgeDraft) == [JudgeDraft(DUE, ASSET, GOOD, 3, body(GOOD))]
+    bench.judging = 3
     bench.signature(4)
     bench.signature(1)
     bench.judge()
@@ -219,7 +224,7 @@ def test_each_asset_goes_its_own_way() -> None:
     assert bench.state == "Due"
     other = bench.all.machines[OTHER]
     bench.say(2, ReissueDraft(DUE, 0, OTHER, BAD, body(BAD)))
-    bench.feed(DraftJudged(DUE, OTHER, BAD, "valid", OUTPOINT))
+    bench.feed(DraftJudged(DUE, OTHER, BAD, 2, "valid", OUTPOINT))
     assert other.state == "Collect"
 
 
@@ -292,6 +297,39 @@ def test_a_bad_draft_with_enough_signatures_is_still_not_ours() -> None:
     assert not bench.take(Persist)
 
 
+def test_what_is_called_by_the_right_drafts_id_does_not_have_the_right_one_refused() -> None:
+    bench = Bench(leader=2)
+    bench.say(4, ReissueDraft(DUE, 0, ASSET, GOOD, body(BAD)))
+    bench.judge(GOOD, "invalid", "wrong-id")
+    assert bench.reports() == [("draft-refused", 4)]
+    bench.draft(2)
+    bench.judge()
+    assert bench.machine.chosen == locked()
+
+
+def test_what_is_called_by_the_right_drafts_id_is_not_signed_in_its_place() -> None:
+    """Member 1 comes before 2 in every list, and while the node is still at 2's draft."""
+    bench = Bench(leader=2)
+    bench.draft(2)
+    bench.say(1, ReissueDraft(DUE, 0, ASSET, GOOD, body(BAD)))
+    bench.judge()
+    assert bench.take(Persist) == [Persist((locked(),))]
+    assert [order.draft for order in bench.take(SignDraft)] == []
+    assert bench.machine.chosen == locked()
+
+
+def test_the_verdict_on_a_member_that_is_not_asked_about_any_more_counts_for_no_other() -> None:
+    bench = Bench(leader=2)
+    bench.say(1, ReissueDraft(DUE, 0, ASSET, GOOD, body(BAD)))
+    bench.turn()  # the node took too long
+    bench.draft(2)
+    bench.feed(DraftJudged(DUE, ASSET, GOOD, 2, "valid", OUTPOINT))
+    assert bench.state == "Draft"
+    bench.feed(DraftJudged(DUE, ASSET, GOOD, 1, "invalid", "", "wrong-id"))
+    bench.judge()
+    assert bench.machine.chosen == locked()
+
+
 def test_a_member_that_puts_forward_two_drafts_is_reported_with_both() -> None:
     bench = Bench(leader=2)
     bench.draft(2)
@@ -321,7 +359,7 @@ def test_what_could_not_be_judged_is_judged_again_in_the_next_turn() -> None:
     assert bench.state == "Due"
     assert bench.reports() == [("draft-not-judged", 1)]
     bench.turn()
-    assert bench.take(JudgeDraft) == [JudgeDraft(DUE, ASSET, GOOD, body(GOOD))]
+    assert bench.take(JudgeDraft) == [JudgeDraft(DUE, ASSET, GOOD, 1, body(GOOD))]
 
 
 # --- signing
@@ -527,7 +565,7 @@ def test_messages_before_the_plan_are_kept_and_those_of_other_periods_dropped() 
     bench.say(2, ReissueDraft(DUE - PERIOD, 0, ASSET, BAD, body(BAD)))
     bench.say(2, ReissueDraft(DUE + PERIOD, 0, ASSET, BAD, body(BAD)))
     bench.plan((ReissueItem(ASSET, 700),))
-    assert bench.take(JudgeDraft) == [JudgeDraft(DUE, ASSET, GOOD, body(GOOD))]
+    assert bench.take(JudgeDraft) == [JudgeDraft(DUE, ASSET, GOOD, 2, body(GOOD))]
 
 
 def test_a_message_of_the_next_period_comes_a_block_early() -> None:
@@ -537,7 +575,7 @@ def test_a_message_of_the_next_period_comes_a_block_early() -> None:
     bench.say(2, early)
     bench.tip(DUE + PERIOD, leader=2)
     bench.feed(ReissuePlanned(DUE + PERIOD, (ReissueItem(ASSET, 700),)))
-    assert bench.take(JudgeDraft) == [JudgeDraft(DUE + PERIOD, ASSET, GOOD, body(GOOD))]
+    assert bench.take(JudgeDraft) == [JudgeDraft(DUE + PERIOD, ASSET, GOOD, 2, body(GOOD))]
 
 
 def test_the_next_period_begins_anew_whatever_became_of_the_last() -> None:

@@ -82,7 +82,7 @@ class TracedBench(Bench):
         self.hear(2, ReissueDraft(DUE, 0, ASSET, DRAFT_ID, DRAFT))
         self.step(ReissuePlanned(DUE, (ReissueItem(ASSET, 700),)))
         self.hear(1, ReissueDraft(DUE, 0, ASSET, DRAFT_ID, DRAFT))
-        self.step(DraftJudged(DUE, ASSET, DRAFT_ID, "valid", f"{'70' * 32}:0"))
+        self.step(DraftJudged(DUE, ASSET, DRAFT_ID, 2, "valid", f"{'70' * 32}:0"))
         self.step(DraftSigned(DUE, ASSET, DRAFT_ID, (b"our signature",)))
 
     def sign(self, *members: int) -> None:
