@@ -17,16 +17,19 @@ from fedsm.simulator.cluster import Cluster
 from fedsm.simulator.disk import Disk, _Guard
 from fedsm.simulator.member import Member
 from fedsm.simulator.opener import Opener
+from fedsm.simulator.papers import Paper
 from fedsm.simulator.plan import Plan, faults_of
+from fedsm.simulator.reissue import ReissueCluster
 from fedsm.simulator.wire import signature_word
 from states.agreement import Agreement
 from states.agreement_view import AgreementView
 from states.closing import Signatures
 from states.effects import Broadcast, Effect, Persist, SetTimer, SignDigest
-from states.events import Received
-from states.memory import BlockDecided
+from states.events import DraftJudged, Received, Verdict
+from states.memory import BlockDecided, DraftLocked
 from states.messages import Precommit, Prevote, Proposal
 from states.quorum import Quorum, Tally
+from states.reissuance import Candidate, Reissuance
 from states.round import Round, Settings
 
 Patch = pytest.MonkeyPatch
@@ -48,12 +51,16 @@ MUTANTS: list[Mutant] = []
 
 
 def mutant(
-    *codes: str, quorum: Quorum = THREE_OF_FIVE, faults: str = "all", hostile: int | None = None
+    *codes: str,
+    quorum: Quorum = THREE_OF_FIVE,
+    faults: str = "all",
+    hostile: int | None = None,
+    assets: int = 0,
 ) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
     """Adds the function to the list."""
 
     def add(put: Callable[[Patch], None]) -> Callable[[Patch], None]:
-        plan = Plan(quorum, 1, 1000, faults_of(faults), hostile)
+        plan = Plan(quorum, 1, 1000, faults_of(faults), hostile, assets)
         MUTANTS.append(Mutant(put, frozenset(codes), plan))
         return put
 
@@ -287,3 +294,43 @@ def never_joins_a_later_round(patch: Patch) -> None:
     patch.setattr(AgreementView, "others_are_ahead", lambda _self: False)
     patch.setattr(AgreementView, "round_is_deserted", lambda _self: False)
     patch.setattr(AgreementView, "busy_round", lambda _self: None)
+
+
+# --- reissuances
+
+
+@mutant("unlocked-draft", faults="none", assets=1)
+def locks_no_draft(patch: Patch) -> None:
+    """And the guard signs whatever it is asked to."""
+
+    def sign_draft(*arguments: Any) -> tuple[bytes, ...]:
+        return tuple(arguments[-1].sign_block(digest, b"") for digest in arguments[-2])
+
+    def is_lock(effect: Effect) -> bool:
+        return isinstance(effect, Persist) and isinstance(effect.records[0], DraftLocked)
+
+    patch.setattr("signers.key_memory.KeyMemory.sign_draft", sign_draft)
+    rewrite_effects(patch, lambda effects: [effect for effect in effects if not is_lock(effect)])
+
+
+@mutant("wrong-reissuance", "false-accusation", quorum=FOUR_VOTES, faults="none", hostile=1, assets=1)
+def does_not_judge_amounts(patch: Patch) -> None:
+    def judge(self: ReissueCluster, member: Member, judged: DraftJudged, draft: bytes) -> DraftJudged:
+        ours = self.paper(member, judged.due_height, judged.asset)
+        found = msgspec.msgpack.decode(draft, type=Paper) if draft != b"garbage" else None
+        right = found is not None and msgspec.structs.replace(found, amount=ours.amount) == ours
+        verdict: Verdict = "valid" if right and found and found.id == judged.draft_id else "invalid"
+        return msgspec.structs.replace(judged, verdict=verdict, outpoint=ours.locked_outpoint)
+
+    patch.setattr(ReissueCluster, "_judge", judge)
+
+
+@mutant("misnamed-draft", "false-accusation", quorum=FOUR_VOTES, faults="none", hostile=1, assets=1)
+def believes_the_name_of_a_draft(patch: Patch) -> None:
+    patch.setattr(Candidate, "content", property(lambda self: (self.draft_id, b"")))
+
+
+@mutant("reissuance-missed", faults="none", assets=1)
+def makes_no_draft(patch: Patch) -> None:
+    patch.setattr(Reissuance, "next_turn_is_ours", lambda _: False)
+    patch.setattr(Reissuance, "turn_is_ours", lambda _: False)

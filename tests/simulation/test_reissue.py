@@ -6,6 +6,7 @@ import random
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from pathlib import Path
 
+import msgspec
 import pytest
 import wallycore as wally
 
@@ -17,12 +18,13 @@ from fedsm.reissue.report import ledger_of
 from fedsm.simulator.member import Member
 from fedsm.simulator.papers import Paper
 from fedsm.simulator.reissue import ReissueCluster
+from fedsm.simulator.violation import Violation
 from fedsm.simulator.wire import seal, signature_word
 from fedsm.trace.recorder import Untraced
 from signers.guard_codes import GuardError
 from states.amounts import Inflation, amount_due
 from states.effects import Effect
-from states.events import Event, ReissuePlanned
+from states.events import DraftJudged, Event, ReissuePlanned
 from states.messages import Message, ReissueDraft, ReissueSignature
 from states.round import Round
 
@@ -242,6 +244,20 @@ def test_a_draft_that_is_not_the_rules_is_refused_and_the_next_member_makes_the_
     liar.draft(false)
     liar.sign(false)
     check_refused(sim, liar, "draft-refused")
+
+
+def test_members_that_do_not_judge_amounts_are_found_out_by_what_their_blocks_bring() -> None:
+    sim, liar, paper = at_due_height()
+    false = Paper(GOLD, PERIOD, paper.amount + 1, paper.outpoint)
+
+    def judge(_: Member, judged: DraftJudged, draft: bytes) -> DraftJudged:
+        found = msgspec.msgpack.decode(draft, type=Paper)
+        return msgspec.structs.replace(judged, outpoint=found.locked_outpoint)
+
+    sim._judge = judge  # type: ignore[method-assign]
+    liar.draft(false)
+    with pytest.raises(Violation, match="wrong-reissuance"):
+        sim.run_until_height(PERIOD + 4)
 
 
 def test_rival_drafts_are_reported_and_only_the_right_one_is_signed() -> None:
