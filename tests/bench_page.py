@@ -18,7 +18,7 @@ from fedsm.web.client import DaemonAddress, fetch
 from tests.bench_trace import INTERVAL_S, MEMBERS, THRESHOLD, compared, take_turns
 from tests.browser import chromium
 
-SCRAPES_S = 2.0
+SCRAPES_S = 5.0
 LOADS = 11
 TIMING = (
     "const all = [performance.getEntriesByType('navigation')[0], ...performance.getEntriesByType('resource')];"
