@@ -12,6 +12,7 @@ import pytest
 from fedsm.demo.cast import HsmMember
 from tests.hsm import LABEL, PIN, Shim, Tokens
 from tests.integration.federation import LIMIT_S, Federation, wait_until
+from tests.integration.test_secrets import content, holders
 
 Make = Callable[..., Federation]
 SLOW, REMOVED = 1, 3
@@ -67,6 +68,8 @@ def test_two_of_five_members_sign_by_hsm_through_slowness_removal_and_return(
         wait_until(lambda: shim.calls("C_Sign") > calls + 1, LIMIT_S, lambda: "it signs no more")
         assert shim.calls("C_Login") == 1
         fed.check_chain()
+    for file in holders(fed.directory):
+        assert PIN.encode() not in content(file), file
 
 
 def refusal(fed: Federation, member: int, *options: str, **environment: str) -> tuple[int, str]:
