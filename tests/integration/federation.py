@@ -122,8 +122,10 @@ class Federation:
     def wait_event(self, member: int, event: str, limit_s: float = LIMIT_S, *, count: int = 1) -> LogLine:
         """Wait until a member has logged an event ``count`` times; returns the last of them."""
         found = self.cast.wait_for(lambda: len(self.cast.lines(member, event)) >= count, limit_s)
-        assert found, f"member {member} logged no {event}: {self.cast.lines(member)[-3:]}"
-        return self.cast.lines(member, event)[count - 1]
+        lines = self.cast.lines(member, event)
+        last = self.cast.lines(member)[-3:]
+        assert found, f"member {member} logged {event} {len(lines)} times, not {count}: {lines}, last {last}"
+        return lines[count - 1]
 
     def block(self, member: int, height: int) -> BlockFacts:
         """The facts of a block as a member's node has it."""

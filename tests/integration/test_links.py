@@ -67,6 +67,8 @@ def test_the_loss_of_the_broker_and_then_of_all_direct_links_does_not_stop_the_c
             broker.close()
             broker.start()
             wait_links(fed, "link_up", 2, broker=broker.address)
+            for member in ALL:
+                fed.wait_event(member, "link_up", count=6)  # to the broker twice, and to four members
             wires.cut()
             for member in ALL:
                 fed.wait_event(member, "link_down", count=5)  # from the broker, and from four members
