@@ -410,5 +410,18 @@ def test_evidence_that_cannot_be_kept_is_said_and_nothing_else_happens(tmp_path:
     assert len(bench.logs.of("equivocation")) == 1
 
 
+@pytest.mark.parametrize("halts", [False, True])
+def test_a_deferred_reissuance_stops_the_daemon_only_where_that_is_wanted(tmp_path: Path, halts: bool) -> None:
+    bench = Bench(tmp_path, halt_on_deferral=halts)
+    bench.on(TipChanged, Report("reissuance-deferred", 10, 0, None, "asset a5a5: nobody drafts"))
+    bench.engine.deliver_tip(news())
+    if halts:
+        with pytest.raises(FedsmError, match="on-reissue-failure halt: due at height 10, deferred, asset a5a5"):
+            bench.run_out()
+    else:
+        bench.run_out()
+    assert len(bench.logs.of("reissuance_deferred")) == 1
+
+
 def advance(bench: Bench, by_ms: int) -> None:
     bench.clock.now_ms += by_ms
