@@ -17,6 +17,7 @@ class Verdicts:
 
     def __init__(self) -> None:
         self._given: dict[tuple[str, bool], tuple[bytes, str]] = {}
+        self._refused: dict[str, bytes] = {}  # the body refused last, until one is found valid
         self._waiting: dict[tuple[str, bool], int] = {}
         self._resends = 0
 
@@ -31,7 +32,12 @@ class Verdicts:
         if key not in self._waiting:
             return False
         del self._waiting[key]
-        self._given[key] = (self._given[key][0], judged.verdict)
+        body = self._given[key][0]
+        self._given[key] = (body, judged.verdict)
+        if judged.verdict == "invalid":
+            self._refused[judged.block_hash] = body
+        elif judged.verdict == "valid":
+            self._refused.pop(judged.block_hash, None)
         return True
 
     def of(self, block_hash: str, body: bytes | None, *, timely: bool) -> str | None:
@@ -45,9 +51,13 @@ class Verdicts:
         return self._of(block_hash, body, timely=False)
 
     def is_refused(self, block_hash: str, body: bytes) -> bool:
-        """Whether our node refused this body, with or without the clock, and is not being asked again."""
+        """Whether our node refused this body, with or without the clock, and is not being asked right now.
+
+        A refusal that ``retry`` forgot still counts: until the node is asked again, another body is as good.
+        """
         given = {self._of(block_hash, body, timely=timely) for timely in (True, False)}
-        return "invalid" in given and not given & {"valid", "pending"}
+        was_refused = "invalid" in given or self._refused.get(block_hash) == body
+        return was_refused and not given & {"valid", "pending"}
 
     def _of(self, block_hash: str, body: bytes | None, *, timely: bool) -> str | None:
         judged, verdict = self._given.get((block_hash, timely), (None, None))
@@ -77,6 +87,7 @@ class Verdicts:
     def keep_only(self, hashes: Collection[str]) -> None:
         """Forget all blocks but these."""
         self._forget([key for key in self._given if key[0] not in hashes])
+        self._refused = {block_hash: body for block_hash, body in self._refused.items() if block_hash in hashes}
 
     def _forget(self, keys: list[tuple[str, bool]]) -> None:
         for key in keys:

@@ -21,6 +21,7 @@ def check_bounds(machine: Round, quorum: Quorum) -> None:
         "bodies": (len(ballots.blocks), near + far + 2),
         "members seen": (len(ballots._reached), quorum.members),
         "verdicts": (len(agreement.verdicts._given), 2 * (near + far + 3)),
+        "refused bodies": (len(agreement.verdicts._refused), near + far + 3),
         "blocks signed": (len(machine._signatures._by_hash), quorum.members),
         "early messages": (max(map(len, machine._mailbox._early.values()), default=0), MAX_EARLY_PER_MEMBER),
     }

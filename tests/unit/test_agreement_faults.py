@@ -7,7 +7,7 @@ import pytest
 
 from fedsm.simulator.wire import seal
 from states.accusations import MAX_ACCUSATIONS, Accusations
-from states.effects import Relay, Report, ValidateBlock
+from states.effects import PATIENCE_RESENDS, Relay, Report, ValidateBlock
 from states.messages import Precommit, Prevote, Proposal
 from tests.core_bench import (
     HEIGHT,
@@ -193,6 +193,22 @@ def test_a_lock_proof_of_a_round_long_past_vouches_for_a_copy_too() -> None:
     assert question.block == body(X)
     bench.judge(X, timely=False)
     assert bench.said(Prevote) == [prevote(31, X)]
+
+
+def test_a_good_copy_replaces_a_refused_body_also_while_our_node_is_to_be_asked_again() -> None:
+    bench = Bench()
+    bench.slot()
+    bench.hear(PROPOSER, spoiled(0, X))
+    bench.judge(X, "invalid")
+    bench.hear_all((2, 3, 4), prevote(0, X))
+    bench.judge(X, "invalid", timely=False)
+    bench.hear_all((2, 3, 4), precommit(0, None))
+    for _ in range(PATIENCE_RESENDS):
+        bench.timer("resend")
+    bench.take(ValidateBlock)
+    bench.hear(2, proposal(1, X, proof("prevote", 0, X)))
+    (question,) = bench.take(ValidateBlock)
+    assert question.block == body(X)
 
 
 def test_the_certified_one_of_two_proposals_is_taken_even_if_we_saw_the_other_one_first() -> None:
