@@ -13,9 +13,9 @@ import wallycore as wally
 
 from fedsm.chains.rpc import RpcError
 from fedsm.chains.script import Multisig
-from fedsm.chains.transaction import parse_transaction
+from fedsm.chains.transaction import ELEMENTS, parse_transaction
 from fedsm.devnet.script_types import address_of
-from fedsm.reissue.blinding import add_explicit
+from fedsm.reissue.blinding import Source, add_explicit, add_token_output, derive_secrets
 from fedsm.reissue.config import ReissueConfig
 from fedsm.reissue.issuance import Issue, make_issuance, tags_of
 from fedsm.reissue.order import AssetTags
@@ -194,6 +194,54 @@ def test_a_member_that_would_draft_otherwise_is_not_followed(miner: Miner, desks
     honest = drafted(desks[0], PERIOD, asset)
     judged = desks[1].ask(JudgeDraft(PERIOD, asset, "00" * 32, 1, honest.draft))
     assert judged.reason.startswith("wrong-id: ")  # type: ignore[union-attr]
+
+
+def test_a_token_that_is_moved_ends_the_period_and_serves_the_next(miner: Miner, desks: list[Desk]) -> None:
+    asset = issue(miner).asset[::-1].hex()
+    mine_to(miner, PERIOD)
+    stale = drafted(desks[0], PERIOD, asset)
+    given = tuple((member, signed(desks[member], stale)) for member in (0, 2))
+    combined = desks[1].ask(CombineDraft(PERIOD, asset, stale.draft_id, stale.draft, given))
+    assert isinstance(combined, DraftCombined)
+    assert combined.transaction is not None
+    moved = move_token(miner, stale)
+    miner.mine()
+    seen = desks[0].ask(CheckReissuance(PERIOD, asset))
+    assert seen == ReissuanceSeen(PERIOD, asset, "absent", f"the token was moved in block {PERIOD + 1}")
+    desks[0].ask(SendReissuance(PERIOD, asset, stale.draft_id, combined.transaction))
+    mine_to(miner, 2 * PERIOD)
+    strategy = schedule_of(miner).strategy
+    strategy.follow()
+    assert [change.kind for change in strategy.book.changes(bytes.fromhex(asset)[::-1])] == ["issuance"]
+    [item] = desks[1].ask(PlanReissuance(2 * PERIOD)).items  # type: ignore[union-attr]
+    assert (item.confirmed, item.objection) == (False, "")
+    fresh = drafted(desks[0], 2 * PERIOD, asset)
+    assert fresh.outpoint == f"{moved}:0"
+    judged = desks[1].ask(JudgeDraft(2 * PERIOD, asset, fresh.draft_id, 0, fresh.draft))
+    assert judged.verdict == "valid"  # type: ignore[union-attr]
+
+
+def move_token(miner: Miner, draft: DraftLocked) -> str:
+    """The federation's keys pay its token to its own script, outside fedsm; returns the transaction's id."""
+    strategy, custody = schedule_of(miner).strategy, schedule_of(miner).custody
+    strategy.follow()
+    coins = [found.outpoint for found in parse_transaction(draft.draft).inputs]
+    _, token, fee_coin = strategy._order(draft.due_height, draft.asset)  # type: ignore[attr-defined]
+    held, policy = token.holds, miner.funding().policy_asset
+    handle = wally.tx_init(2, 0, 2, 3)
+    for outpoint in coins:
+        index = int.from_bytes(outpoint[32:], "little")
+        wally.tx_add_elements_raw_input(handle, outpoint[:32], index, 0xFFFFFFFD, *(None,) * 9, 0)
+    secrets = derive_secrets(custody, b"moved/1", token.outpoint)
+    sources = [Source(held.asset, held.asset_blinder), Source(policy)]
+    add_token_output(handle, custody, held.asset, held.value, held, secrets, sources)
+    add_explicit(handle, policy, fee_coin.satoshi - 2000, custody.script_pubkey)
+    add_explicit(handle, policy, 2000, None)
+    data = bytes(wally.tx_to_bytes(handle, wally.WALLY_TX_FLAG_USE_WITNESS | ELEMENTS))
+    digests = strategy.digests(data)
+    signers = [SoftwareSigner(key) for key in KEYS[:2]]
+    signatures = [{i: signer.sign_block(digest, b"") for i, signer in enumerate(signers)} for digest in digests]
+    return miner.send(strategy.complete(data, signatures)).txid[::-1].hex()
 
 
 @pytest.mark.parametrize(
