@@ -1,6 +1,7 @@
 # Everything a user needs: setup, demo, test, lint, bench. Each target sets up what it needs by itself.
 PYTHON ?= python3
-WORKERS ?= 2
+# Tests that run at once; most wait for other processes, so one more than two cores.
+WORKERS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
