@@ -197,7 +197,7 @@ def _input_view(transaction: Transaction, index: int, spent: dict[bytes, Coin]) 
     if witness.script:
         view["txinwitness"] = [item.hex() for item in witness.script]
     if spending.issuance is not None:
-        view["issuance"] = _issuance_view(spending, spending.issuance)
+        view["issuance"] = issuance_view(spending, spending.issuance)
     return view
 
 
@@ -211,7 +211,8 @@ def _prevout_view(coin: Coin) -> Json:
     }
 
 
-def _issuance_view(spending: TxInput, issuance: Issuance) -> Json:
+def issuance_view(spending: TxInput, issuance: Issuance) -> Json:
+    """What an input issues, in the fields that Elements and Ocean answer alike."""
     entropy, asset, token = issued_assets(spending, issuance)
     view: Json = {
         "assetBlindingNonce": display_hash(issuance.nonce),

@@ -12,6 +12,7 @@ from fedsm.devnet import encoding
 from fedsm.devnet.encoding import Flags, ScriptFailure
 from fedsm.devnet.rpc_base import coins
 from fedsm.devnet.script_types import P2PKH_PREFIX, address_of, assembly, multisig_parts, script_type
+from fedsm.devnet.views import issuance_view
 
 if TYPE_CHECKING:
     from fedsm.chains.transaction import Issuance, Transaction, TxInput, TxOutput
@@ -170,20 +171,8 @@ def _input_view(transaction: Transaction, index: int, labels: Labels) -> Json:
 
 
 def _issuance_view(spending: TxInput, issuance: Issuance, labels: Labels) -> Json:
-    entropy, asset, token = issued_assets(spending, issuance)
-    view: Json = {
-        "assetBlindingNonce": display_hash(issuance.nonce),
-        "assetEntropy": display_hash(entropy),
-        "isreissuance": issuance.is_reissuance,
-    }
-    if not issuance.is_reissuance:
-        view["token"] = display_hash(token)
-    view["asset"] = display_hash(asset)
-    for name, value in (("asset", issuance.amount), ("token", issuance.token_amount)):
-        if value[0] == EXPLICIT:
-            view[f"{name}amount"] = coins(int.from_bytes(value[1:], "big"))
-        elif value[0]:
-            view[f"{name}amountcommitment"] = value.hex()
+    view = issuance_view(spending, issuance)
+    _, asset, _ = issued_assets(spending, issuance)
     if asset in labels:
         view["assetlabel"] = labels[asset]
     return view
